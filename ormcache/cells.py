@@ -1,0 +1,109 @@
+"""The bytes of a cell: one Redis string key in one of a few states.
+
+A cell is absent, or one of::
+
+    V epoch8 fingerprint8 stamp9* nonce8 soft8 cost4 payload    a value (row cell or list entry)
+    L epoch8 nonce8                                             a reader's lease
+    S nonce8                                                    a stamp or generation
+    W (token16 deadline13)*                                     writers' marks
+
+The part a reader compares stands first and is contiguous, so "is this a hit" is one
+``bytes.startswith``. A row cell carries one stamp, its table's generation; a list entry carries
+every stamp it relies on.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+
+VALUE = b"V"
+LEASE = b"L"
+STAMP = b"S"
+MARK = b"W"
+
+EPOCH_SIZE = 8
+FINGERPRINT_SIZE = 8
+NONCE_SIZE = 8
+STAMP_SIZE = 1 + NONCE_SIZE
+TOKEN_SIZE = 16
+
+_TAIL = struct.Struct(">8sdf")
+_HEAD_SIZE = 1 + EPOCH_SIZE + FINGERPRINT_SIZE
+
+
+def new_nonce() -> bytes:
+    """Eight random bytes; two writers never choose the same."""
+    return os.urandom(NONCE_SIZE)
+
+
+def new_token() -> bytes:
+    """Sixteen random bytes that name one transaction in the cells it marks."""
+    return os.urandom(TOKEN_SIZE)
+
+
+def value_prefix(epoch: bytes, fingerprint: bytes, stamps: bytes) -> bytes:
+    """What a value must start with to be a hit now."""
+    return VALUE + epoch + fingerprint + stamps
+
+
+def value_offset(prefix: bytes) -> int:
+    """Where the payload of a value that starts with ``prefix`` begins."""
+    return len(prefix) + _TAIL.size
+
+
+def pack_value(prefix: bytes, nonce: bytes, soft: float, cost: float, payload: bytes) -> bytes:
+    """A value cell. ``soft`` is the time of soft expiry (Unix seconds), ``cost`` the seconds the
+    fill took; both serve early refresh."""
+    return prefix + _TAIL.pack(nonce, soft, cost) + payload
+
+
+def pack_lease(epoch: bytes, nonce: bytes) -> bytes:
+    return LEASE + epoch + nonce
+
+
+def pack_stamp(nonce: bytes) -> bytes:
+    return STAMP + nonce
+
+
+def join_stamps(found: list[bytes | None]) -> bytes | None:
+    """The stamps as a value carries them; ``None`` when one is absent, marked or no stamp."""
+    for stamp in found:
+        if stamp is None or len(stamp) != STAMP_SIZE or stamp[:1] != STAMP:
+            return None
+    return b"".join(found)  # type: ignore[arg-type]  # no None is left
+
+
+def is_mark(cell: bytes | None) -> bool:
+    return cell is not None and cell[:1] == MARK
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value cell taken apart."""
+
+    epoch: bytes
+    fingerprint: bytes
+    stamps: bytes
+    nonce: bytes
+    soft: float
+    cost: float
+    payload: bytes
+
+
+def unpack_value(cell: bytes | None, stamps: int = 1) -> Value | None:
+    """Take a value that carries ``stamps`` stamps apart; ``None`` when it is not one."""
+    start = _HEAD_SIZE + stamps * STAMP_SIZE
+    if cell is None or cell[:1] != VALUE or len(cell) < start + _TAIL.size:
+        return None
+    nonce, soft, cost = _TAIL.unpack_from(cell, start)
+    return Value(
+        epoch=cell[1 : 1 + EPOCH_SIZE],
+        fingerprint=cell[1 + EPOCH_SIZE : _HEAD_SIZE],
+        stamps=cell[_HEAD_SIZE:start],
+        nonce=nonce,
+        soft=soft,
+        cost=cost,
+        payload=cell[start + _TAIL.size :],
+    )

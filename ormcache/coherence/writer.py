@@ -1,0 +1,71 @@
+"""Marking cells before a commit and releasing them after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ormcache import cells
+from ormcache.coherence.store import Command, Store
+
+MARK_MS = 5000
+"""How long a mark lives if its writer dies: as long is a cell uncached at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What one round of marking found."""
+
+    epoch: bytes
+    old: list[bytes | None]
+    """The value each cell held, in the order asked; ``None`` for none."""
+    looked_up: list[bytes | None]
+    lists: list[list[bytes]]
+
+
+class Writer:
+    """The write side of the protocol. ``token`` names the transaction in all its cells."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def mark(
+        self,
+        token: bytes,
+        keys: Sequence[bytes],
+        *,
+        look_up: Sequence[bytes] = (),
+        list_sets: Sequence[bytes] = (),
+        ttl_ms: int = MARK_MS,
+    ) -> Marked:
+        """Mark cells; also read the cells ``look_up`` and the members of ``list_sets``.
+
+        One round trip. While the caller holds the row's lock in the database, the value a row
+        cell held is exactly the committed row that is about to be replaced.
+        """
+        commands: list[Command] = [("MARK", key, token, ttl_ms) for key in keys]
+        commands += [("GET", key) for key in look_up]
+        commands += [("ZRANGE", key, 0, -1) for key in list_sets]
+        epoch, replies = self._store.run(commands)
+        read_from = len(keys)
+        sets_from = read_from + len(look_up)
+        return Marked(
+            epoch, replies[:read_from], replies[read_from:sets_from], replies[sets_from:]
+        )
+
+    def release(self, token: bytes, keys: Sequence[bytes], unlink: Sequence[bytes] = ()) -> int:
+        """Take the marks off again, and unlink what the write made useless: one round trip.
+
+        To be called after the commit or a known rollback, never when the outcome is unknown.
+        Returns how many marks had been lost.
+        """
+        commands: list[Command] = [("RELEASE", key, token) for key in keys]
+        if unlink:
+            commands.append(("UNLINK", *unlink))
+        _, replies = self._store.run(commands)
+        return sum(1 for reply in replies[: len(keys)] if reply == 0)
+
+
+def new_token() -> bytes:
+    """A token for one transaction."""
+    return cells.new_token()

@@ -1,0 +1,126 @@
+"""The ``ORMCACHE`` setting: what it may hold, and what is wrong with it.
+
+Knows no Django settings object: ``parse`` is given the dictionary.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+SCHEMES = ("redis", "rediss", "unix", "memory")
+LONGEST_TIMEOUT = 10 * 365 * 24 * 3600
+"""Seconds; what is longer is a mistake (milliseconds, or meant as ``None``)."""
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The setting, read. ``timeout`` in seconds, ``None`` for no expiry."""
+
+    url: str | None = None
+    cache: str | None = None
+    namespace: str = "ormcache"
+    timeout: float | None = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in the setting, as a system check reports it."""
+
+    id: str
+    message: str
+    hint: str
+
+
+def parse(setting: object) -> tuple[Config, list[Problem]]:
+    """Read the setting. What is wrong is listed and replaced by its default."""
+    if setting is None:
+        return Config(), []
+    if not isinstance(setting, Mapping):
+        return Config(), [
+            Problem(
+                "ormcache.E002",
+                f"ORMCACHE must be a dictionary, not {type(setting).__name__}.",
+                'Write ORMCACHE = {"URL": "redis://127.0.0.1:6379/0"}.',
+            )
+        ]
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    for key, value in setting.items():
+        reader = _READERS.get(key)
+        if reader is None:
+            problems.append(_unknown(key))
+            continue
+        try:
+            values[key.lower()] = reader(value)
+        except ValueError as error:
+            problems.append(Problem("ormcache.E002", f'ORMCACHE["{key}"] {error}', _HINTS[key]))
+    if values.get("url") is not None and values.get("cache") is not None:
+        problems.append(
+            Problem(
+                "ormcache.E003",
+                'ORMCACHE has both "URL" and "CACHE".',
+                'Keep "URL" for a server of its own, or "CACHE" to share that of a CACHES alias.',
+            )
+        )
+    return Config(**values), problems
+
+
+def timeout_seconds(value: object) -> float | None:
+    """A timeout as users write it: seconds, a timedelta, or ``None`` for no expiry.
+
+    Raises ``ValueError`` with the end of a sentence that begins with the option's name.
+    """
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be seconds, a timedelta or None, not {type(value).__name__}.")
+    if not 0 < value <= LONGEST_TIMEOUT:
+        raise ValueError(f"must be between 0 and {LONGEST_TIMEOUT} seconds, not {value}.")
+    return float(value)
+
+
+def _url(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be a string, not {type(value).__name__}.")
+    scheme = value.partition(":")[0]
+    if scheme not in SCHEMES:
+        # The URL itself may hold a password: only its scheme is shown.
+        raise ValueError(f"has the scheme {scheme[:20]!r}; known are {', '.join(SCHEMES)}.")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"must be a non-empty string, not {type(value).__name__}.")
+    return value
+
+
+def _namespace(value: object) -> str:
+    text = _text(value)
+    if not _NAMESPACE.match(text):
+        raise ValueError("may hold up to 64 letters, digits, dots, dashes and underscores.")
+    return text
+
+
+_READERS = {"URL": _url, "CACHE": _text, "NAMESPACE": _namespace, "TIMEOUT": timeout_seconds}
+_HINTS = {
+    "URL": 'For example "redis://127.0.0.1:6379/0".',
+    "CACHE": "Name an alias of CACHES that uses django_redis.",
+    "NAMESPACE": "Name the site; every site on one Redis needs its own.",
+    "TIMEOUT": "For example 3600 for an hour.",
+}
+
+
+def _unknown(key: object) -> Problem:
+    close = difflib.get_close_matches(str(key).upper(), _READERS, n=1)
+    hint = f'Did you mean "{close[0]}"?' if close else f"Known are {', '.join(_READERS)}."
+    return Problem("ormcache.E001", f'ORMCACHE["{key}"] is not a known option. {hint}', hint)

@@ -1,0 +1,63 @@
+"""Counters of this process. No key or primary key ever becomes part of a counter's name."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+# Plain item assignment on a Counter loses no more than a count under threads, and costs least.
+counters: Counter[str] = Counter()
+_flushed: Counter[str] = Counter()
+
+NAMES = (
+    "row_hit",
+    "row_miss",
+    "row_fill",
+    "row_fill_refused",
+    "list_hit",
+    "list_miss",
+    "list_fill",
+    "list_fill_refused",
+    "list_vanished",
+    "uncached",
+    "bypassed",
+    "corrupt",
+    "unrepresentable",
+    "sql_saved",
+    "mark",
+    "release",
+    "release_mark_lost",
+    "release_failed",
+    "store_error",
+    "unannounced_write",
+    "invalidate",
+)
+
+
+def get_stats() -> dict[str, int]:
+    """What this process has counted since it started, by name. See the reference for each."""
+    return {name: counters[name] for name in NAMES}
+
+
+def reset() -> None:
+    counters.clear()
+    _flushed.clear()
+
+
+def unflushed() -> dict[str, int]:
+    """What was counted since it was last added to the site's totals."""
+    return {name: more for name in NAMES if (more := counters[name] - _flushed[name]) > 0}
+
+
+def mark_flushed(added: dict[str, int]) -> None:
+    """``added`` has reached the site's totals."""
+    _flushed.update(added)
+
+
+def _after_fork() -> None:
+    # What the parent counted is the parent's to report.
+    _flushed.clear()
+    _flushed.update(counters)
+
+
+os.register_at_fork(after_in_child=_after_fork)

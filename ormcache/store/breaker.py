@@ -1,0 +1,53 @@
+"""A circuit breaker: after a failure, calls are refused at once until a probe succeeds."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+logger = logging.getLogger("ormcache")
+
+
+class Breaker:
+    """Closed (calls pass), or open until a moment; then one caller probes while others are refused.
+
+    ``first`` and ``longest`` are seconds: the pause doubles with every failed probe.
+    """
+
+    def __init__(self, first: float = 0.25, longest: float = 5.0) -> None:
+        self._first = first
+        self._longest = longest
+        self._pause = first
+        self._retry_at = 0.0
+        self._lock = threading.Lock()
+        self.is_open = False
+
+    def allows(self) -> bool:
+        """Whether a call may go out now."""
+        if not self.is_open:
+            return True
+        with self._lock:
+            now = time.monotonic()
+            if now < self._retry_at:
+                return False
+            # This caller probes; until it reports, the others keep waiting.
+            self._retry_at = now + self._pause
+            return True
+
+    def succeeded(self) -> None:
+        if not self.is_open:
+            return
+        with self._lock:
+            self.is_open = False
+            self._pause = self._first
+        logger.warning("ormcache.store.up: the store answers again, reads use it from now on")
+
+    def failed(self, error: BaseException) -> None:
+        with self._lock:
+            was_open, self.is_open = self.is_open, True
+            if was_open:
+                self._pause = min(self._pause * 2, self._longest)
+            self._retry_at = time.monotonic() + self._pause
+        if not was_open:
+            logger.error("ormcache.store.down: reads go to the database: %s", error)

@@ -1,0 +1,76 @@
+"""One connection to the server, and the epoch of the server at its other end."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from ormcache.cells import EPOCH_SIZE
+from ormcache.exceptions import StoreError
+
+logger = logging.getLogger("ormcache")
+
+Command = Sequence[Any]
+
+
+class Channel:
+    """A redis-py connection used without its client: on a hit the client's own Python would cost
+    more than the server.
+
+    ``epoch`` belongs to the connection, not to the process: a reply can only be judged by the
+    identity of the very server run that gave it. A restart or a fail-over ends the connection, and
+    the next one learns the new epoch.
+    """
+
+    __slots__ = ("_connection", "epoch", "info")
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        connection.connect()
+        self.info = self._read_info()
+        self.epoch = _epoch(self.info)
+
+    def call(self, command: Command) -> Any:
+        """Send one command and return its reply; an error reply is raised."""
+        connection = self._connection
+        connection.send_packed_command(connection.pack_command(*command), check_health=False)
+        return connection.read_response(disable_decoding=True)
+
+    def pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        """Send all commands at once; an error reply stands in the list instead of a result."""
+        connection = self._connection
+        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(connection.read_response(disable_decoding=True))
+            except ResponseError as error:
+                replies.append(error)
+        return replies
+
+    def close(self) -> None:
+        self._connection.disconnect()
+
+    def _read_info(self) -> dict[str, str]:
+        try:
+            raw = self.call((b"INFO",))
+        except ResponseError:
+            # An embedded server, or one that hides INFO: its restarts can not be noticed.
+            return {}
+        text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+        info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        if info.get("role") == "slave":
+            raise StoreError(
+                "The Redis server is a read-only replica. Point ORMCACHE at the primary."
+            )
+        return info
+
+
+def _epoch(info: dict[str, str]) -> bytes:
+    # run_id changes on restart, the replication id on promotion.
+    identity = info.get("run_id", "") + info.get("master_replid", "")
+    return hashlib.blake2b(identity.encode(), digest_size=EPOCH_SIZE).digest()

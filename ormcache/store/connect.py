@@ -1,0 +1,79 @@
+"""From a URL or a connection pool to a client."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ormcache.exceptions import ConfigError
+from ormcache.store.client import Client
+from ormcache.store.embedded import embedded_client
+
+TIMEOUT = 0.25
+"""Seconds one call may take: a dead server costs a page no more than this, once."""
+
+_UNREADABLE = 'an unreadable URL (":/?#@" inside a user or password must be percent-encoded)'
+
+# Prepared by a pool for the connections of its own client; they would tie ours to it.
+_POOL_ONLY = {"maint_notifications_pool_handler", "maint_notifications_config", "himport_registry"}
+
+
+def open_url(url: str) -> Client:
+    """A client for ``redis://``, ``rediss://``, ``unix://`` or ``memory://``.
+
+    Opens no socket yet. Raises ``ConfigError`` for a URL that cannot be used.
+    """
+    if url.startswith("memory:"):
+        return embedded_client()
+    where = redacted(url)
+    try:
+        pool = redis.ConnectionPool.from_url(url)
+    except (ValueError, TypeError) as error:
+        # About a URL that does not come apart the error may quote a piece of its password.
+        reason = "" if where == _UNREADABLE else f": {error}"
+        raise ConfigError(f'ORMCACHE["URL"] cannot be used: {where}{reason}') from None
+    return open_pool(pool, where)
+
+
+def open_pool(pool: Any, where: str) -> Client:
+    """A client that connects the way ``pool`` does, with connections of its own."""
+    options = {
+        key: value
+        for key, value in pool.connection_kwargs.items()
+        if key not in _POOL_ONLY and not key.startswith("orig_")
+    }
+    options.update(
+        decode_responses=False,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        socket_timeout=_shortest(options.get("socket_timeout")),
+        socket_connect_timeout=_shortest(options.get("socket_connect_timeout")),
+    )
+
+    def connect() -> Any:
+        return pool.connection_class(**options)
+
+    return Client(connect, where)
+
+
+def _shortest(timeout: float | None) -> float:
+    return TIMEOUT if timeout is None else min(timeout, TIMEOUT)
+
+
+def redacted(url: str) -> str:
+    """``url`` without what authenticates."""
+    try:
+        parts = urlsplit(url)
+        if "@" in parts.path + parts.query + parts.fragment:
+            return _UNREADABLE
+        netloc = parts.hostname or ""
+        if parts.port:
+            netloc += f":{parts.port}"
+        return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+    except ValueError:
+        return _UNREADABLE
