@@ -1,0 +1,32 @@
+"""A Redis-backed, cross-process row cache for the Django ORM.
+
+Importing this package reads no settings and opens no socket.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ormcache.invalidation import ainvalidate, invalidate
+    from ormcache.query.bypass import bypass
+    from ormcache.stats import get_stats
+
+__all__ = ["ainvalidate", "bypass", "get_stats", "invalidate"]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ainvalidate": "ormcache.invalidation",
+    "bypass": "ormcache.query.bypass",
+    "get_stats": "ormcache.stats",
+    "invalidate": "ormcache.invalidation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ormcache' has no attribute {name!r}")
+    return getattr(import_module(home), name)

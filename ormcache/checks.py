@@ -1,0 +1,121 @@
+"""System checks. Ids are never reused; each is explained in the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.db import models
+
+from ormcache.conf import Config, parse
+from ormcache.exceptions import Uncacheable
+from ormcache.managers import CacheManager
+from ormcache.schema import is_cached, options_of, read_options, schema_of
+
+_DOCS = "See docs/reference/checks.rst#"
+
+
+def register() -> None:
+    checks.register(check_setting)
+    checks.register(check_models, checks.Tags.models)
+
+
+def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """The ``ORMCACHE`` setting; touches no network."""
+    setting = getattr(settings, "ORMCACHE", None)
+    config, problems = parse(setting)
+    found: list[checks.CheckMessage] = [
+        checks.Error(problem.message, hint=f"{problem.hint} {_docs(problem.id)}", id=problem.id)
+        for problem in problems
+    ]
+    found += _check_alias(config)
+    if (config.url is None and config.cache is None) or (config.url or "").startswith("memory:"):
+        found.append(
+            checks.Warning(
+                "ormcache uses the embedded store, which other processes do not see: with more "
+                "than one process on the database, reads can be stale.",
+                hint=f'Set ORMCACHE["URL"] to a Redis server. {_docs("ormcache.W001")}',
+                id="ormcache.W001",
+            )
+        )
+    return found
+
+
+def _check_alias(config: Config) -> list[checks.CheckMessage]:
+    if config.cache is None:
+        return []
+    if config.cache not in settings.CACHES:
+        text = f'ORMCACHE["CACHE"] names {config.cache!r}, but CACHES has no such alias.'
+        hint = f"It has {', '.join(sorted(settings.CACHES))}."
+    elif "django_redis" not in str(settings.CACHES[config.cache].get("BACKEND", "")):
+        text = f'ORMCACHE["CACHE"] names {config.cache!r}, which does not use django-redis.'
+        hint = 'Use an alias with the backend "django_redis.cache.RedisCache", or "URL".'
+    else:
+        return []
+    return [checks.Error(text, hint=f"{hint} {_docs('ormcache.E004')}", id="ormcache.E004")]
+
+
+def check_models(
+    app_configs: Iterable[Any] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """Every installed CachedModel."""
+    configs = apps.get_app_configs() if app_configs is None else app_configs
+    found: list[checks.CheckMessage] = []
+    for config in configs:
+        for model in config.get_models():
+            if is_cached(model):
+                found += _check_model(model)
+    return found
+
+
+def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = [
+        checks.Error(str(error), hint=_docs("ormcache.E005"), obj=model, id="ormcache.E005")
+        for error in read_options(model)[1]
+    ]
+    found += _check_partitions(model)
+    try:
+        schema_of(model)
+    except Uncacheable as error:
+        found.append(
+            checks.Warning(
+                f"Rows of {model._meta.label} are not cached: {error.reason}.",
+                hint=_docs("ormcache.W002"),
+                obj=model,
+                id="ormcache.W002",
+            )
+        )
+    manager = model._meta.default_manager
+    if not isinstance(manager, CacheManager):
+        found.append(
+            checks.Warning(
+                f"The default manager of {model._meta.label} is no CacheManager: what is read "
+                "through it is not cached.",
+                hint=f"Derive it from ormcache.managers.CacheManager. {_docs('ormcache.W003')}",
+                obj=model,
+                id="ormcache.W003",
+            )
+        )
+    return found
+
+
+def _check_partitions(model: type[models.Model]) -> list[checks.CheckMessage]:
+    named = options_of(model).partitions or ()
+    known = {field.name for field in model._meta.concrete_fields}
+    return [
+        checks.Error(
+            f"{model._meta.label}.CacheMeta.partitions names {name!r}, which is no field.",
+            hint=f"Fields are {', '.join(sorted(known))}. {_docs('ormcache.E006')}",
+            obj=model,
+            id="ormcache.E006",
+        )
+        for name in named
+        if name not in known
+    ]
+
+
+def _docs(check: str) -> str:
+    return _DOCS + check.lower().replace(".", "-")

@@ -1,0 +1,85 @@
+"""Which database an alias stands for, and what a connection to it allows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+_configured: dict[str, str] = {}
+
+
+def remember_configured() -> None:
+    """Note the configured database names, before a test run or a tenant library changes them."""
+    for alias in connections:
+        _configured[alias] = str(connections.settings[alias]["NAME"])
+
+
+def label(connection: BaseDatabaseWrapper) -> str:
+    """What names the connection's database in keys, the same in every process of the site.
+
+    That is the first alias with the same database behind it, so that two aliases of one database
+    share their cells. A database whose name differs from the configured one (a test database, a
+    tenant's) is named too.
+    """
+    alias = connection.alias
+    here = _identity(connection.settings_dict)
+    for other in connections:
+        if other == alias:
+            break
+        if _identity(connections.settings[other]) == here:
+            alias = other
+            break
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
+        # Nobody else sees it; a shared Redis must not mix the databases of two processes.
+        name = f"{name}@{os.getpid()}"
+    if name != _configured.get(connection.alias, name):
+        alias += "-" + hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
+    return alias
+
+
+def _identity(options: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(options.get(part, "")) for part in ("ENGINE", "HOST", "PORT", "NAME"))
+
+
+def is_replica(connection: BaseDatabaseWrapper) -> bool:
+    """Ask the server whether it only follows another one. Opens no transaction of Django's."""
+    if connection.vendor == "postgresql":
+        return bool(_ask(connection, "SELECT pg_is_in_recovery()"))
+    if connection.vendor == "mysql":
+        return bool(_ask(connection, "SELECT @@global.read_only"))
+    return False
+
+
+def reads_committed(connection: BaseDatabaseWrapper) -> bool:
+    """Whether each statement of the running transaction sees the newest commits.
+
+    Under REPEATABLE READ or SERIALIZABLE, and in any SQLite transaction, a statement may see a
+    snapshot older than the lease its fill would rest on.
+    """
+    if connection.vendor == "postgresql":
+        level = _ask(connection, "SHOW transaction_isolation")
+    elif connection.vendor == "mysql":
+        name = "tx_isolation" if _is_old_mariadb(connection) else "transaction_isolation"
+        level = _ask(connection, f"SELECT @@{name}")
+    else:
+        return False
+    return str(level).lower().replace("-", " ") in ("read committed", "read uncommitted")
+
+
+def _is_old_mariadb(connection: Any) -> bool:
+    return bool(connection.mysql_is_mariadb and connection.mysql_version < (11, 1))
+
+
+def _ask(connection: BaseDatabaseWrapper, sql: str) -> Any:
+    # The driver's own cursor: a question of the cache's is not a query of the application.
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(sql)
+        return cursor.fetchone()[0]
+    finally:
+        cursor.close()

@@ -1,0 +1,53 @@
+"""What users subclass."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from django.db import models
+from django.db.models.signals import class_prepared
+
+from ormcache.managers import CacheManager
+from ormcache.query.bypass import bypass
+
+
+class CachedModel(models.Model):
+    """A model whose rows and lists are cached.
+
+    ``objects`` reads through the cache, ``nocache`` past every layer of it. An inner class
+    ``CacheMeta`` holds options; see the reference.
+    """
+
+    _ormcache_cached: ClassVar[bool] = True
+
+    objects: ClassVar[CacheManager[Self]] = CacheManager()
+    nocache: ClassVar[models.Manager[Self]] = models.Manager()
+    # The base manager where a model's own ``objects`` may hide rows from it.
+    _every_row: ClassVar[CacheManager[Self]] = CacheManager()
+
+    class Meta:
+        abstract = True
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        """Always from the database, as its name says."""
+        with bypass():
+            super().refresh_from_db(*args, **kwargs)
+
+
+def _set_base_manager(sender: type[models.Model], **kwargs: Any) -> None:
+    """Make the base manager a cached one, for foreign keys and ``save()``.
+
+    Set here and not in ``Meta``, which a model's own ``Meta`` would replace and which migrations
+    would record.
+    """
+    if not issubclass(sender, CachedModel) or sender._meta.base_manager_name:
+        return
+    own = sender._meta.managers_map.get("objects")
+    is_open = (
+        isinstance(own, CacheManager) and type(own).get_queryset is CacheManager.get_queryset
+    )
+    sender._meta.base_manager_name = "objects" if is_open else "_every_row"
+    sender._meta.__dict__.pop("base_manager", None)
+
+
+class_prepared.connect(_set_base_manager, dispatch_uid="ormcache.base_manager")

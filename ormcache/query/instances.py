@@ -1,0 +1,92 @@
+"""Making model instances from row values, just as Django would."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from django.db import models
+from django.db.models.base import ModelState
+from django.db.models.fields.files import FileDescriptor, ImageFileDescriptor
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import post_init, pre_init
+
+Build = Callable[[Sequence[Any]], Any]
+
+# On a new instance their ``__set__`` does no more than store the value.
+_PLAIN_ATTRIBUTES = {
+    DeferredAttribute,
+    ForeignKeyDeferredAttribute,
+    FileDescriptor,
+    ImageFileDescriptor,
+}
+
+
+def builder(
+    model: type[models.Model], attnames: tuple[str, ...], db: str, fetch_mode: Any = None
+) -> Build:
+    """A function from the values of ``attnames`` to an instance loaded from ``db``.
+
+    ``attnames`` are in the order of the model's concrete fields; those missing are deferred.
+    ``fetch_mode`` is the queryset's (Django 6.1).
+    """
+    if _is_plain(model) and not (pre_init.has_listeners(model) or post_init.has_listeners(model)):
+        return _fast(model, attnames, db, fetch_mode)
+    return _faithful(model, attnames, db, fetch_mode)
+
+
+def _fast(model: Any, attnames: tuple[str, ...], db: str, fetch_mode: Any) -> Build:
+    new = model.__new__
+
+    def build(values: Sequence[Any]) -> Any:
+        instance = new(model)
+        state = ModelState()
+        state.adding = False
+        state.db = db
+        if fetch_mode is not None:
+            state.fetch_mode = fetch_mode  # Django 6.1
+        attributes = instance.__dict__
+        attributes["_state"] = state
+        attributes.update(zip(attnames, values, strict=True))
+        return instance
+
+    return build
+
+
+def _faithful(model: Any, attnames: tuple[str, ...], db: str, fetch_mode: Any) -> Build:
+    names = list(attnames)
+    options = {} if fetch_mode is None else _fetch_mode_option(model, fetch_mode)
+
+    def build(values: Sequence[Any]) -> Any:
+        return model.from_db(db, names, list(values), **options)
+
+    return build
+
+
+def _fetch_mode_option(model: Any, fetch_mode: Any) -> dict[str, Any]:
+    """``from_db`` overrides written before Django 6.1 do not take a fetch mode."""
+    parameters = inspect.signature(model.from_db).parameters
+    takes = "fetch_mode" in parameters or any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
+    return {"fetch_mode": fetch_mode} if takes else {}
+
+
+@cache
+def _is_plain(model: type[models.Model]) -> bool:
+    """Whether nobody can tell an instance made without ``__init__`` from one made with it."""
+    base: Any = models.Model
+    if (
+        model.__init__ is not base.__init__
+        or model.__new__ is not base.__new__
+        or model.__setattr__ is not base.__setattr__
+        or model.from_db.__func__ is not base.from_db.__func__  # type: ignore[attr-defined]
+    ):
+        return False
+    return all(
+        type(inspect.getattr_static(model, field.attname, None)) in _PLAIN_ATTRIBUTES
+        for field in model._meta.concrete_fields
+    )

@@ -1,0 +1,186 @@
+"""List entries: the result of a query as pointers to rows, or as data, with its stamps.
+
+An entry that matches its stamps answers the query; otherwise the stamps are captured, the SQL
+runs, and what it gave is stored under the stamps of before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections
+
+from ormcache import runtime
+from ormcache.codec.values import pack, unpack
+from ormcache.coherence.reader import Entry
+from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
+from ormcache.query import dependencies, fingerprint
+from ormcache.query.dependencies import Dependencies
+from ormcache.schema import DEFAULT, options_of
+from ormcache.stats import counters
+from ormcache.writes.transaction import ConnectionState, state_of
+
+MOST_HELD = 1000
+"""Pointers of one entry noted beside their rows; the rest is known by stamps alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryOptions:
+    """What ``QuerySet.cache()`` was given. ``timeout`` in seconds, ``None`` for no expiry."""
+
+    key: str | None = None
+    timeout: Any = DEFAULT
+    depends_on: tuple[Any, ...] = ()
+    reset: bool = False
+
+
+class ListEntry:
+    """The cached result of one query on one database."""
+
+    def __init__(
+        self, queryset: Any, kind: bytes, structure: Any, values: list[Any], query: Any, using: str
+    ) -> None:
+        options: EntryOptions = queryset._cache_options
+        cache = runtime.current()
+        self.using = using
+        self.state: ConnectionState = state_of(connections[using])
+        label = self.state.label
+        self._model = queryset.model
+        self._options = options
+        self.dependencies: Dependencies = dependencies.of_query(query, structure, label)
+        stamps, tables = self.dependencies.stamps, self.dependencies.tables
+        extra: list[bytes] = [kind]
+        if options.depends_on:
+            named = dependencies.declared(options.depends_on, label, using)
+            stamps, tables = [*stamps, *named.stamps], [*tables, *named.tables]
+            extra += named.stamps
+            self._declared = named.declared
+        else:
+            self._declared = []
+        self.tables = tables
+        keys = cache.keys(label, queryset.model._meta.db_table)
+        shape = self.dependencies.fingerprint
+        if options.key is None:
+            key = keys.entry(fingerprint.digest(structure, values, *extra))
+        else:
+            # The developer's key stands for the values, not for what is asked of the database.
+            key = keys.named_entry(options.key)
+            shape = fingerprint.digest(structure, [], shape, *extra)[:8]
+        self.entry = Entry(key, shape, stamps)
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether the running transaction wrote to something the result depends on."""
+        state = self.state
+        return state.uncached or (
+            state.pending is not None and any(name in state.pending.tables for name in self.tables)
+        )
+
+    def read(self) -> Any:
+        """The stored result, ``MISSING`` if there is none that is current. One round trip."""
+        if self._options.reset:
+            self._look()
+            return MISSING
+        try:
+            payload = runtime.current().reader.read_entry(self.entry)
+        except StoreError:
+            counters["store_error"] += 1
+            raise
+        if payload is None:
+            counters["list_miss"] += 1
+            return MISSING
+        try:
+            found = unpack(payload)
+        except Corrupt:
+            counters["corrupt"] += 1
+            counters["list_miss"] += 1
+            return MISSING
+        counters["list_hit"] += 1
+        return found
+
+    def _look(self) -> None:
+        runtime.current().reader.read_entry(self.entry)
+
+    def capture(self) -> bytes | None:
+        """The permission to store what is read from the database after this call."""
+        if not self.state.may_fill(self.tables):
+            counters["list_fill_refused"] += 1
+            return None
+        prefix = runtime.current().reader.capture(self.entry, runtime.current().stamp_ms)
+        if prefix is None:
+            counters["list_fill_refused"] += 1
+        return prefix
+
+    def store(self, prefix: bytes, result: Any, cost: float, pointers: list[Any]) -> None:
+        """Store a result under the stamps captured before its SQL ran. Never raises."""
+        try:
+            payload = pack(result)
+        except Unrepresentable:
+            counters["unrepresentable"] += 1
+            return
+        cache = runtime.current()
+        timeout = self._options.timeout
+        if timeout is DEFAULT:
+            timeout = options_of(self._model).timeout
+        if timeout is DEFAULT:
+            timeout = cache.config.timeout
+        keys = cache.keys(self.state.label, self._model._meta.db_table)
+        holders = [keys.holders(pk) for pk in pointers[:MOST_HELD]]
+        holders += [row_keys.dependents(pk) for row_keys, pk in self._declared]
+        try:
+            cache.reader.store_entry(self.entry.key, prefix, payload, timeout, cost, holders)
+        except StoreError:
+            counters["store_error"] += 1
+            return
+        counters["list_fill"] += 1
+
+    def drop(self) -> None:
+        """Remove the entry. One round trip."""
+        runtime.current().reader.drop([self.entry.key])
+
+
+MISSING: Any = object()
+
+
+def read_data(
+    queryset: Any,
+    kind: bytes,
+    walked: Any,
+    using: str,
+    run: Callable[[], Any],
+    is_valid: Callable[[Any], bool],
+) -> Any:
+    """The result of a query that is data: values, a count, an aggregate.
+
+    ``walked`` is the query's structure, its values and the query itself; ``run`` asks the
+    database. What cannot be cached is asked there every time. ``is_valid`` says whether something
+    read from the store has the shape of such a result.
+    """
+    try:
+        structure, values, query = walked
+        entry = ListEntry(queryset, kind, structure, values, query, using)
+        if entry.is_dirty:
+            counters["bypassed"] += 1
+            return run()
+        found = entry.read()
+        if found is not MISSING:
+            if is_valid(found):
+                counters["sql_saved"] += 1
+                return found
+            counters["corrupt"] += 1
+        prefix = entry.capture()
+    except (StoreError, Uncacheable) as error:
+        count_uncached(error)
+        return run()
+    started = time.perf_counter()
+    result = run()
+    if prefix is not None:
+        entry.store(prefix, result, time.perf_counter() - started, [])
+    return result
+
+
+def count_uncached(error: Exception) -> None:
+    counters["uncached" if isinstance(error, Uncacheable) else "store_error"] += 1

@@ -1,0 +1,110 @@
+"""The cache of this process: built from the settings on first use, and again when they change."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+
+from ormcache.coherence.reader import Reader
+from ormcache.coherence.writer import Writer
+from ormcache.conf import Config, parse
+from ormcache.exceptions import ConfigError
+from ormcache.keys import TableKeys
+from ormcache.store.client import Client
+from ormcache.store.connect import open_pool, open_url
+from ormcache.store.embedded import embedded_client
+
+
+@dataclass(slots=True)
+class Runtime:
+    """Everything that belongs to one reading of the settings."""
+
+    config: Config
+    store: Client
+    reader: Reader
+    writer: Writer
+    _keys: dict[tuple[str, str], TableKeys] = field(default_factory=dict)
+
+    def keys(self, database: str, table: str) -> TableKeys:
+        """The keys of a table; ``database`` is a label from ``databases.label``."""
+        try:
+            return self._keys[database, table]
+        except KeyError:
+            made = TableKeys(self.config.namespace, database, table)
+            return self._keys.setdefault((database, table), made)
+
+    @property
+    def stamp_ms(self) -> int:
+        """How long a stamp lives unused. One that goes too early costs a miss, no more."""
+        timeout = self.config.timeout
+        return 0 if timeout is None else max(_DAY_MS, int(timeout * 2000))
+
+
+_DAY_MS = 86_400_000
+_current: Runtime | None = None
+_lock = threading.Lock()
+
+
+def current() -> Runtime:
+    """The runtime. Raises ``ConfigError`` when the setting cannot be used."""
+    return _current or _build()
+
+
+def built() -> Runtime | None:
+    """The runtime if it has been used already; reads no settings."""
+    return _current
+
+
+def reset() -> None:
+    """Forget the runtime: the next use reads the settings again."""
+    global _current
+    with _lock:
+        old, _current = _current, None
+    if old is not None:
+        old.store.close()
+
+
+def _build() -> Runtime:
+    global _current
+    with _lock:
+        if _current is None:
+            config, problems = parse(getattr(settings, "ORMCACHE", None))
+            if problems:
+                raise ConfigError(" ".join(problem.message for problem in problems))
+            store = _open(config)
+            _current = Runtime(config, store, Reader(store), Writer(store))
+        return _current
+
+
+def _open(config: Config) -> Client:
+    if config.cache is not None:
+        return _open_alias(config.cache)
+    if config.url is not None:
+        return open_url(config.url)
+    return embedded_client()
+
+
+def _open_alias(alias: str) -> Client:
+    """The server of a CACHES alias. The write connection: a replica may lag behind."""
+    if alias not in settings.CACHES:
+        raise ConfigError(
+            f'ORMCACHE["CACHE"] = {alias!r}, but CACHES has no such alias. '
+            f"It has {', '.join(sorted(settings.CACHES))}."
+        )
+    try:
+        from django_redis import get_redis_connection
+    except ImportError:
+        raise ConfigError(
+            'ORMCACHE["CACHE"] needs django-redis: pip install "ormcache[django-redis]".'
+        ) from None
+    try:
+        connection: Any = get_redis_connection(alias, write=True)
+    except NotImplementedError:
+        raise ConfigError(
+            f'ORMCACHE["CACHE"] = {alias!r}, but CACHES[{alias!r}] does not use '
+            "django_redis.cache.RedisCache."
+        ) from None
+    return open_pool(connection.connection_pool, f"CACHES[{alias!r}]")

@@ -1,0 +1,282 @@
+"""What a model looks like to the cache: its tables, their columns and codecs, its options."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.db import models
+
+from ormcache.codec.rows import RowCodec
+from ormcache.conf import timeout_seconds
+from ormcache.exceptions import ConfigError, Uncacheable, Unrepresentable
+
+DEFAULT = object()
+"""Stands for "as the site's setting says"."""
+
+_INTEGERS = (models.IntegerField, models.AutoField)
+_TEXTS = {models.CharField, models.SlugField, models.TextField}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``CacheMeta``, read. ``timeout`` in seconds, ``None`` for no expiry."""
+
+    timeout: Any = DEFAULT
+    lists: bool = True
+    namespace: str = ""
+    partitions: Sequence[str] | None = None
+    identity_map: str | None = "weak"
+    multi_db: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One database table whose rows are cells.
+
+    ``positions`` maps a column to its place in the row; ``volatile`` holds the columns the
+    database computes, which may change with any other.
+    """
+
+    name: str
+    model: type[models.Model]
+    fields: tuple[Any, ...]
+    codec: RowCodec
+    fingerprint: bytes
+    pk: Any
+    pk_column: str
+    pk_type: type
+    positions: dict[str, int]
+    generated: frozenset[str]
+
+    def normalise(self, pk: object) -> Any:
+        """``pk`` as the row's key; ``None`` when it is not surely what the database compares."""
+        if type(pk) is self.pk_type:
+            return pk
+        if self.pk_type is str or pk is None or isinstance(pk, bool | float):
+            return None
+        try:
+            value = self.pk.to_python(pk)
+        except Exception:
+            return None
+        return value if type(value) is self.pk_type else None
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A concrete model as rows: its own table last, those of its parents before it.
+
+    ``sources`` says for each concrete field, in Django's order, which table and position its value
+    stands at.
+    """
+
+    model: type[models.Model]
+    tables: tuple[Table, ...]
+    attnames: tuple[str, ...]
+    sources: tuple[tuple[int, int], ...]
+    mutable: bool
+    pk_position: int
+
+    @property
+    def table(self) -> Table:
+        return self.tables[-1]
+
+    @property
+    def is_single(self) -> bool:
+        return len(self.tables) == 1
+
+
+def is_cached(model: type[models.Model]) -> bool:
+    """Whether ``model`` is a CachedModel (marked so by the class itself: no import upwards)."""
+    return bool(getattr(model, "_ormcache_cached", False))
+
+
+@cache
+def schema_of(model: type[models.Model]) -> Schema:
+    """The schema of a CachedModel.
+
+    Raises ``Uncacheable`` when its rows cannot be cells; the reason is what the check prints.
+    """
+    found = _examine(model._meta.concrete_model or model)
+    if isinstance(found, str):
+        raise Uncacheable(found)
+    return found
+
+
+def schema_or_none(model: type[models.Model]) -> Schema | None:
+    """The schema, or ``None`` for a model whose rows are not cached."""
+    return _schema_or_none(model)
+
+
+@cache
+def _schema_or_none(model: type[models.Model]) -> Schema | None:
+    if not is_cached(model):
+        return None
+    try:
+        return schema_of(model)
+    except Uncacheable:
+        return None
+
+
+@cache
+def table_of(model: type[models.Model]) -> Table:
+    """The table of a model's own columns (not those of its parents)."""
+    meta: Any = model._meta
+    pk = meta.pk
+    fields = tuple(meta.local_concrete_fields)
+    try:
+        codec = RowCodec(fields)
+    except Unrepresentable as error:
+        raise Uncacheable(f"a field has no exact encoding: {error}") from error
+    shape = [meta.db_table, codec.token]
+    shape += [f"{item.attname}|{item.column}" for item in fields]
+    return Table(
+        name=meta.db_table,
+        model=model,
+        fields=fields,
+        codec=codec,
+        fingerprint=hashlib.blake2b("\n".join(shape).encode(), digest_size=8).digest(),
+        pk=_final_target(pk),
+        pk_column=pk.column,
+        pk_type=_pk_type(model),
+        positions={item.column: i for i, item in enumerate(fields)},
+        generated=frozenset(item.column for item in fields if item.generated),
+    )
+
+
+def _examine(model: type[models.Model]) -> Schema | str:
+    meta: Any = model._meta
+    chain = _pk_chain(model)
+    if chain is None:
+        return (
+            f"{meta.label} inherits from several tables that do not share its primary key; "
+            "its rows are read from the database"
+        )
+    try:
+        tables = tuple(table_of(each) for each in chain)
+    except Uncacheable as error:
+        return error.reason
+    number = {table.model: i for i, table in enumerate(tables)}
+    sources = []
+    for item in meta.concrete_fields:
+        table = number[item.model._meta.concrete_model]
+        sources.append((table, tables[table].positions[item.column]))
+    attnames = tuple(item.attname for item in meta.concrete_fields)
+    return Schema(
+        model=model,
+        tables=tables,
+        attnames=attnames,
+        sources=tuple(sources),
+        mutable=any(table.codec.mutable for table in tables),
+        pk_position=attnames.index(meta.pk.attname),
+    )
+
+
+def _pk_chain(model: type[models.Model]) -> list[type[models.Model]] | None:
+    """The model's tables from the root down, when all share one primary key value."""
+    chain = [model]
+    owners = {item.model._meta.concrete_model for item in model._meta.concrete_fields}
+    while True:
+        pk: Any = chain[0]._meta.pk
+        parent = pk.remote_field.model if pk.remote_field and pk.remote_field.parent_link else None
+        if parent is None:
+            break
+        chain.insert(0, parent._meta.concrete_model)
+    return chain if owners <= set(chain) else None
+
+
+def _final_target(pk: Any) -> Any:
+    while pk.remote_field is not None:
+        pk = pk.target_field
+    return pk
+
+
+def _pk_type(model: type[models.Model]) -> type:
+    """The Python type that names a row of the model without ambiguity.
+
+    Two spellings of one key (1.0 and 1.00, "A" and "a" under a collation) would be two cells of
+    one row, so only types whose equality is the database's are accepted.
+    """
+    pk: Any = model._meta.pk
+    if pk is None or not getattr(pk, "column", None):
+        raise Uncacheable(f"{model._meta.label} has a composite primary key")
+    target = _final_target(pk)
+    if hasattr(target, "from_db_value"):
+        raise Uncacheable(f"the primary key of {model._meta.label} has a from_db_value of its own")
+    if isinstance(target, _INTEGERS):
+        return int
+    if isinstance(target, models.UUIDField):
+        return uuid.UUID
+    if type(target) in _TEXTS and not getattr(target, "db_collation", None):
+        return str
+    raise Uncacheable(
+        f"the primary key of {model._meta.label} is a {type(target).__name__}; only integer, UUID "
+        "and plain text keys name a row without ambiguity"
+    )
+
+
+@cache
+def options_of(model: type[models.Model]) -> Options:
+    """The options of a model. Wrong ones count as not given; the system checks report them."""
+    return read_options(model)[0]
+
+
+def read_options(model: type[models.Model]) -> tuple[Options, list[ConfigError]]:
+    """The options of a model and what is wrong with its ``CacheMeta``."""
+    given = getattr(model, "CacheMeta", None)
+    values: dict[str, Any] = {"namespace": model._meta.label}
+    errors: list[ConfigError] = []
+    names = [name for name in dir(given) if not name.startswith("_")] if given else []
+    for name in names:
+        reader = _OPTIONS.get(name)
+        if reader is None:
+            close = difflib.get_close_matches(name, _OPTIONS, n=1)
+            hint = f'Did you mean "{close[0]}"?' if close else f"Known are {', '.join(_OPTIONS)}."
+            errors.append(
+                ConfigError(f"{model._meta.label}.CacheMeta.{name} is not a known option. {hint}")
+            )
+            continue
+        try:
+            values[name] = reader(getattr(given, name))
+        except ValueError as error:
+            errors.append(ConfigError(f"{model._meta.label}.CacheMeta.{name} {error}"))
+    return Options(**values), errors
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be True or False, not {value!r}.")
+    return value
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"must be a non-empty string, not {value!r}.")
+    return value
+
+
+def _names(value: object) -> Sequence[str]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"must be a list of field names, not {value!r}.")
+    return tuple(value)
+
+
+def _map_kind(value: object) -> str | None:
+    if value is None or value == "weak" or value == "strong":
+        return value
+    raise ValueError(f'must be "weak", "strong" or None, not {value!r}.')
+
+
+_OPTIONS = {
+    "timeout": timeout_seconds,
+    "lists": _flag,
+    "namespace": _name,
+    "partitions": _names,
+    "identity_map": _map_kind,
+    "multi_db": _flag,
+}

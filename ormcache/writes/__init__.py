@@ -1,0 +1,1 @@
+"""What a commit touches, and how none of it is missed."""

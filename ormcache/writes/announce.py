@@ -1,0 +1,185 @@
+"""Writes announced by those who know exactly what they write.
+
+Each announcement notes the rows and columns, then lets the statement pass the watch. Whatever is
+not announced is found by ``writes.sqlwatch``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connections, models
+from django.db.models.expressions import BaseExpression
+from django.db.models.fields.files import FieldFile
+
+from ormcache.schema import Table
+from ormcache.stats import counters
+from ormcache.writes.invalidation import Invalidation
+from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
+from ormcache.writes.transaction import own_atomic, state_of
+from ormcache.writes.watched import watched_tables
+
+
+@contextmanager
+def inserting(model: type[models.Model], using: str, *, replaces: bool) -> Iterator[None]:
+    """Around an INSERT into the model's own table; ``replaces``: it may update rows instead."""
+    name = model._meta.db_table
+    watched = watched_tables().get(name)
+    connection = connections[using]
+    with own_atomic(connection):
+        state = state_of(connection)
+        writes = state.writes().table(name, watched.table if watched else None)
+        if replaces:
+            writes.write_all()
+        else:
+            writes.membership = True
+        with state.announcing(name):
+            yield
+
+
+@contextmanager
+def updating(
+    changes: Sequence[tuple[Any, Any]],
+    pks: Iterable[Any] | None,
+    using: str,
+    *,
+    compare: bool,
+) -> Iterator[None]:
+    """Around an UPDATE that sets ``changes`` (fields and their values).
+
+    ``pks`` are the rows it can touch at most, ``None`` for unknown. With ``compare`` the values
+    are the rows' new values, to be held against the old ones; without, the columns count as
+    changed.
+    """
+    connection = connections[using]
+    with own_atomic(connection):
+        state = state_of(connection)
+        by_table: dict[str, list[tuple[Any, Any]]] = {}
+        for field, value in changes:
+            by_table.setdefault(field.model._meta.db_table, []).append((field, value))
+        named = None if pks is None else list(pks)
+        for name, fields in by_table.items():
+            watched = watched_tables().get(name)
+            writes = state.writes().table(name, watched.table if watched else None)
+            _note_update(writes, fields, named, compare=compare)
+        with state.announcing(*by_table):
+            yield
+
+
+def _note_update(
+    writes: TableWrites,
+    fields: list[tuple[Any, Any]],
+    pks: list[Any] | None,
+    *,
+    compare: bool,
+) -> None:
+    table = writes.table
+    if table is None:
+        return
+    columns = {field.column for field, _ in fields}
+    rows = None if pks is None else [table.normalise(pk) for pk in pks]
+    if rows is None or None in rows or table.pk_column in columns:
+        writes.write_all()
+        return
+    if compare:
+        values = {field.column: _plain(value) for field, value in fields}
+        for pk in rows:
+            writes.write_row(pk, values)
+    else:
+        writes.columns |= columns
+        for pk in rows:
+            writes.write_row(pk)
+
+
+def _plain(value: Any) -> Any:
+    """A value as the row will hold it, as far as that is known before the write."""
+    if isinstance(value, BaseExpression) or hasattr(value, "resolve_expression"):
+        return UNKNOWN
+    if isinstance(value, FieldFile):
+        return str(value)
+    return value
+
+
+def literal_pks(query: Any, table: Table | None) -> list[Any] | None:
+    """The primary keys a query names outright, at most those rows; ``None`` if it names none."""
+    where = query.where
+    if table is None or where.negated or (where.connector != "AND" and len(where.children) > 1):
+        return None
+    for child in where.children:
+        pks = _named_by(child, query.base_table, table)
+        if pks is not None:
+            return pks
+    return None
+
+
+def _named_by(lookup: Any, alias: str | None, table: Table) -> list[Any] | None:
+    """The primary keys one condition allows, ``None`` if it is about something else."""
+    lhs = getattr(lookup, "lhs", None)
+    # A foreign key's prefetch compares tuples, even of one column (Django 5.2).
+    targets = getattr(lhs, "targets", None) or (getattr(lhs, "target", None),)
+    target = targets[0]
+    if (
+        len(targets) > 1
+        or target is None
+        or target.column != table.pk_column
+        or target.model._meta.db_table != table.name
+        or getattr(lhs, "alias", None) != alias
+    ):
+        return None
+    rhs = lookup.rhs
+    if lookup.lookup_name == "exact" and not hasattr(rhs, "resolve_expression"):
+        named = [rhs]
+    elif lookup.lookup_name == "in" and isinstance(rhs, list | tuple | set | frozenset):
+        named = list(rhs)
+    else:
+        return None
+    if hasattr(lhs, "targets"):
+        named = [
+            value[0] for value in named if isinstance(value, list | tuple) and len(value) == 1
+        ]
+        if len(named) != len(rhs):
+            return None
+    return None if any(hasattr(value, "resolve_expression") for value in named) else named
+
+
+def invalidate_rows(table: Table, pks: Iterable[Any], using: str) -> None:
+    """Rows were changed by something Django cannot see: drop them and every list that could
+    depend on them, now and again when the running transaction commits."""
+
+    def note(writes: TableWrites) -> None:
+        for pk in pks:
+            key = table.normalise(pk)
+            if key is None:
+                writes.write_all()
+            else:
+                writes.write_row(key, dict.fromkeys(table.positions, UNKNOWN))
+        writes.membership = True
+        if not writes.whole:
+            writes.columns.update(table.positions)
+
+    pks = list(pks)
+    _invalidate_now([(table.name, table, note)], using)
+
+
+def invalidate_tables(names: Iterable[str], using: str) -> None:
+    """Everything of these tables was changed by something Django cannot see."""
+    targets = []
+    for name in names:
+        watched = watched_tables().get(name)
+        targets.append((name, watched.table if watched else None, TableWrites.write_all))
+    _invalidate_now(targets, using)
+
+
+def _invalidate_now(targets: Sequence[tuple[str, Table | None, Any]], using: str) -> None:
+    state = state_of(connections[using])
+    now = Pending()
+    for name, table, note in targets:
+        note(now.table(name, table))
+        if state.in_transaction:
+            note(state.writes().table(name, table))
+    counters["invalidate"] += 1
+    invalidation = Invalidation(state.label)
+    invalidation.mark(now)
+    invalidation.release()

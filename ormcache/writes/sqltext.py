@@ -1,0 +1,346 @@
+"""What an SQL text may write, from its words alone: too many tables, but never too few.
+
+Out of reach is what a text does not say: functions, triggers, rules, prepared statements.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ormcache.writes.sqltokens import all_words, identifiers, tokens, words_of
+
+
+class Kind(enum.Enum):
+    """What a statement does to the cache."""
+
+    READ = "read"
+    WRITE = "write"
+    SCHEMA = "schema"
+    """A write that ends the running transaction on MySQL."""
+    BEGIN = "begin"
+    COMMIT = "commit"
+    ROLLBACK = "rollback"
+    SAVEPOINT = "savepoint"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """A statement on rows of one table named by one column: ``params[first_param:][:count]``.
+
+    Of an insert only the table is known: ``column`` is empty and ``count`` 0.
+    """
+
+    verb: str
+    table: str
+    column: str
+    first_param: int
+    count: int
+    set_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a text of one or more statements may do."""
+
+    kind: Kind
+    identifiers: frozenset[str] = frozenset()
+    """Every name in a text that writes, unquoted and case folded."""
+    truncates: bool = False
+    """Tables that refer to the named ones may be emptied with them."""
+    isolation: bool = False
+    """The isolation level or the snapshot may change."""
+    visibility: bool = False
+    """The connection may see other tables or rows than its neighbours from now on."""
+    exact: Exact | None = None
+
+
+_READ = Statement(Kind.READ)
+
+# Longer texts are bulk inserts mostly, which seldom come twice.
+_MEMOISED = 20_000
+
+
+def parse(sql: str) -> Statement:
+    """What ``sql``, a text with ``%s`` placeholders in the syntax of any database, may do."""
+    if sql[:7] == "SELECT " and ";" not in sql:
+        upper = sql.upper()
+        # One SELECT writes nothing, whatever it quotes how: unless it creates a table.
+        if "INTO" not in upper and "SET_CONFIG" not in upper and "SEARCH_PATH" not in upper:
+            return _READ
+    return _parse(sql) if len(sql) > _MEMOISED else _memoised(sql)
+
+
+@lru_cache(maxsize=2048)
+def _memoised(sql: str) -> Statement:
+    return _parse(sql)
+
+
+def forget() -> None:
+    """Drop what is memoised."""
+    _memoised.cache_clear()
+
+
+def _parse(sql: str) -> Statement:
+    exact = _exact(sql)
+    if exact is not None:
+        names = frozenset(name.casefold() for name in _ANY_NAME.findall(sql))
+        return Statement(Kind.WRITE, names, exact=exact)
+    found = tokens(sql)
+    if found is None:
+        parts = [words for part in sql.split(";") if (words := words_of(part))]
+        kind = _disputed_kind(sql, parts)
+    else:
+        parts = _split([token.upper() for token in found])
+        kind = max(map(_kind, parts), key=_STRENGTH.index, default=Kind.READ)
+    isolation, visibility = _settings(sql, parts)
+    if kind in _WRITING:
+        if found is None or any(map(_holds_code, parts)):
+            names = all_words(sql)
+        else:
+            names = identifiers(found, sql)
+        return Statement(kind, names, any(map(_truncates, parts)), isolation, visibility)
+    if kind is Kind.READ and (isolation or visibility):
+        kind = Kind.SESSION
+    return Statement(kind, isolation=isolation, visibility=visibility)
+
+
+def _disputed_kind(sql: str, parts: list[list[str]]) -> Kind:
+    """The kind of a text that databases read differently, given all words between semicolons."""
+    kind = _kind(parts[0]) if parts else Kind.READ
+    if kind in _WRITING or _LONE_SELECT.match(sql):
+        return kind
+    # What looks like a second statement may be a string: no COMMIT must be made of it.
+    writes = any(_kind(words) in _WRITING for words in parts[1:])
+    return Kind.WRITE if writes or not _ANYWHERE.isdisjoint(all_words(sql)) else kind
+
+
+_KINDS = {
+    Kind.READ: "SELECT WITH VALUES TABLE SHOW EXPLAIN DESCRIBE DESC ANALYZE DECLARE FETCH MOVE"
+    " CLOSE LISTEN UNLISTEN NOTIFY CHECKPOINT VACUUM REINDEX CLUSTER HANDLER HELP COPY",
+    Kind.SCHEMA: "ALTER DROP CREATE RENAME TRUNCATE LOCK UNLOCK GRANT REVOKE OPTIMIZE REPAIR"
+    " CHECK CACHE FLUSH INSTALL UNINSTALL",
+    Kind.BEGIN: "BEGIN",
+    Kind.COMMIT: "COMMIT END",
+    Kind.ROLLBACK: "ROLLBACK ABORT",
+    Kind.SAVEPOINT: "SAVEPOINT RELEASE",
+    Kind.SESSION: "SET RESET USE PRAGMA DISCARD ATTACH DETACH DEALLOCATE START KILL",
+}
+# What any other verb does is not known: it counts as a write.
+_KIND_OF = {verb: kind for kind, verbs in _KINDS.items() for verb in verbs.split()}
+
+# Of several statements in a text the one that counts most is the last of these.
+_STRENGTH = (
+    Kind.READ,
+    Kind.SESSION,
+    Kind.SAVEPOINT,
+    Kind.BEGIN,
+    Kind.ROLLBACK,
+    Kind.COMMIT,
+    Kind.WRITE,
+    Kind.SCHEMA,
+)
+
+_WRITES = frozenset("INSERT UPDATE DELETE MERGE REPLACE TRUNCATE CALL DO EXECUTE".split())
+_CHANGES = frozenset("ALTER DROP CREATE RENAME TRUNCATE".split())
+# Any of these words makes a write of a text that databases read differently.
+_ANYWHERE = frozenset(
+    word.casefold() for word in (*_WRITES, *_CHANGES, "INTO", "COPY", "LOAD", "REFRESH", "PREPARE")
+)
+# A word of a write, and a word of MySQL's string and number functions.
+_FUNCTIONS = frozenset("INSERT REPLACE TRUNCATE".split())
+
+_LONE_SELECT = re.compile(r"[\s(]*+SELECT\b[^;]*+\Z", re.IGNORECASE)
+
+_WRITING = frozenset({Kind.WRITE, Kind.SCHEMA})
+
+
+def _split(words: list[str]) -> list[list[str]]:
+    """The statements of a text, without the parentheses they begin with."""
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word == ";":
+            parts.append([])
+        elif word != "(" or parts[-1]:
+            parts[-1].append(word)
+    return [words for words in parts if words]
+
+
+def _kind(words: list[str]) -> Kind:
+    """The kind of one statement, given as upper-case tokens."""
+    verb, second = words[0], words[1] if len(words) > 1 else ""
+    kind = _KIND_OF.get(verb, Kind.WRITE)
+    if verb == "SET":
+        return _kind_of_set(words)
+    if kind is Kind.READ:
+        return _kind_of_read(words)
+    if kind is Kind.SCHEMA:
+        # On MySQL temporary tables come and go without a COMMIT.
+        temporary = verb in ("CREATE", "DROP") and "TEMPORARY" in words[1:4]
+        return Kind.WRITE if temporary else kind
+    if kind is Kind.BEGIN and second == "NOT":  # BEGIN NOT ATOMIC: a block of code.
+        return Kind.WRITE
+    if kind is Kind.ROLLBACK and "TO" in words:
+        return Kind.SAVEPOINT
+    if verb == "START":
+        return Kind.BEGIN if second == "TRANSACTION" else kind
+    if verb == "PREPARE" and second == "TRANSACTION":
+        return Kind.COMMIT
+    if verb == "XA":
+        return _KIND_OF_XA.get(second, Kind.SESSION)
+    return kind
+
+
+_KIND_OF_XA = {
+    "START": Kind.BEGIN,
+    "BEGIN": Kind.BEGIN,
+    # What is prepared can be committed by any connection at any time.
+    "PREPARE": Kind.COMMIT,
+    "COMMIT": Kind.COMMIT,
+    "ROLLBACK": Kind.ROLLBACK,
+}
+
+
+def _kind_of_set(words: list[str]) -> Kind:
+    if words[1:2] == ["STATEMENT"] and "FOR" in words[:-1]:
+        rest = words[words.index("FOR") + 1 :]
+        return Kind.WRITE if rest[0] == "SET" else _kind(rest)
+    if "AUTOCOMMIT" in words:
+        value = [word for word in words[words.index("AUTOCOMMIT") + 1 :] if word not in ":="]
+        return Kind.BEGIN if value[:1] in (["0"], ["OFF"], ["FALSE"]) else Kind.COMMIT
+    return Kind.WRITE if _writes(words) else Kind.SESSION
+
+
+def _kind_of_read(words: list[str]) -> Kind:
+    verb = words[0]
+    if verb == "SHOW":
+        return Kind.READ
+    if verb == "ANALYZE" and words[1:2] in (["TABLE"], ["LOCAL"], ["NO_WRITE_TO_BINLOG"]):
+        return Kind.SCHEMA
+    if verb in ("EXPLAIN", "DESCRIBE", "DESC") and not _CHANGES.isdisjoint(words):
+        return Kind.SCHEMA
+    if verb != "SELECT" and _writes(words):
+        return Kind.WRITE
+    if verb == "COPY":
+        return Kind.WRITE if "FROM" in words and words[1:2] != ["("] else Kind.READ
+    return Kind.SCHEMA if _selects_into(words) else Kind.READ
+
+
+def _writes(words: list[str]) -> bool:
+    """Whether a word that writes occurs as one."""
+    if _WRITES.isdisjoint(words):
+        return False
+    before = ""
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word in _WRITES and not (
+            (word == "UPDATE" and before in ("FOR", "KEY", "ON"))
+            or (word == "DELETE" and before == "ON")
+            or (word in _FUNCTIONS and after == "(")
+        ):
+            return True
+        before = word
+    return False
+
+
+def _selects_into(words: list[str]) -> bool:
+    """Whether a query creates a table, rather than sets a variable or writes a file."""
+    return any(
+        word == "INTO" and after not in ("@", "OUTFILE", "DUMPFILE")
+        for word, after in zip(words, [*words[1:], ""], strict=True)
+    )
+
+
+def _truncates(words: list[str]) -> bool:
+    # Dropping a column or a constraint leaves the rows of other tables alone.
+    drops = words[0] != "ALTER" and "DROP" in words and "CASCADE" in words
+    return drops or "TRUNCATE" in words
+
+
+def _holds_code(words: list[str]) -> bool:
+    """Whether strings of the statement may be statements."""
+    return words[0] in ("CALL", "DO", "PREPARE") or "EXECUTE" in words
+
+
+# Settings
+
+_ISOLATION = frozenset(
+    "ISOLATION SNAPSHOT CHARACTERISTICS TRANSACTION TRANSACTION_ISOLATION"
+    " DEFAULT_TRANSACTION_ISOLATION TX_ISOLATION READ_UNCOMMITTED".split()
+)
+_VISIBILITY = frozenset(
+    "ROLE AUTHORIZATION SESSION_AUTHORIZATION ROW_SECURITY SCHEMA SEARCH_PATH"
+    " SQL_SELECT_LIMIT SYSTEM_VERSIONING_ASOF".split()
+)
+_SET_CONFIG = re.compile(r"set_config\s*\(\s*(?:'([^']*)'\s*,)?", re.IGNORECASE)
+
+
+def _settings(sql: str, parts: list[list[str]]) -> tuple[bool, bool]:
+    """Whether the isolation level may change, and whether what the connection sees may."""
+    isolation, visibility = False, "search_path" in sql.casefold()
+    for words in parts:
+        verb = words[0]
+        names = {word.strip('"`') for word in words}
+        if verb in ("SET", "RESET", "DISCARD", "PRAGMA"):
+            everything = verb in ("RESET", "DISCARD") and "ALL" in names
+            isolation |= everything or not _ISOLATION.isdisjoint(names)
+            visibility |= everything or not _VISIBILITY.isdisjoint(names)
+        elif verb in ("BEGIN", "START"):
+            isolation |= not names.isdisjoint(("ISOLATION", "SNAPSHOT"))
+        elif verb in ("USE", "ATTACH", "DETACH"):
+            visibility = True
+    for name in _SET_CONFIG.findall(sql):
+        isolation |= not name or name.upper() in _ISOLATION
+        visibility |= not name or name.upper() in _VISIBILITY
+    return isolation, visibility
+
+
+# Statements that name their rows
+
+_VALUE = (
+    r"(?>(?:_binary )?+(?:%s|\(%s\))(?:::[a-z]\w*+(?: [a-z]\w*+)*+(?:\([0-9, ]++\))?+(?:\[\])*+)?+"
+    r"|NULL|DEFAULT)"
+)
+_ANY_NAME = re.compile(r"""["`]([^"`]++)["`]""")
+
+
+def _exact_patterns(quote: str) -> dict[str, re.Pattern[str]]:
+    """By how the statement begins."""
+    name = rf"""{quote}[^"`'\\.;%\x00-\x1f]++{quote}"""
+    own = rf"(?P=table)\.{name}"
+    where = rf" WHERE (?P=table)\.(?P<column>{name}) (?:= %s|IN \((?P<many>%s(?:, %s)*+)\))"
+    row = rf"\({_VALUE}(?:, {_VALUE})*+\)"
+    rows = rf"(?:VALUES {row}(?:, {row})*+|SELECT \* FROM UNNEST{row})"
+    assignments = rf"{name} = {_VALUE}(?:, {name} = {_VALUE})*+"
+    returning = rf"(?: RETURNING {own}(?:, {own})*+)?+"
+    table = f"(?P<table>{name})"
+    return {
+        begin + quote: re.compile(begin + pattern + returning, re.ASCII)
+        for begin, pattern in (
+            ("DELETE FROM ", table + where),
+            ("UPDATE ", rf"{table} SET (?P<set>{assignments}){where}"),
+            ("INSERT INTO ", rf"{table} \({name}(?:, {name})*+\) {rows}"),
+        )
+    }
+
+
+_EXACT = {**_exact_patterns('"'), **_exact_patterns("`")}
+_BEGIN = re.compile("|".join(_EXACT))
+
+
+def _exact(sql: str) -> Exact | None:
+    """The statement, if it is one that Django's compilers emit for rows named by their key."""
+    begin = _BEGIN.match(sql)
+    found = _EXACT[begin[0]].fullmatch(sql) if begin is not None else None
+    if found is None:
+        return None
+    verb, group = found[0].partition(" ")[0].lower(), found.groupdict()
+    table = found["table"][1:-1]
+    if verb == "insert":
+        return Exact(verb, table, "", 0, 0, ())
+    assigned = group.get("set") or ""
+    count = (found["many"] or "%s").count("%s")
+    columns = tuple(_ANY_NAME.findall(assigned))
+    return Exact(verb, table, found["column"][1:-1], assigned.count("%s"), count, columns)

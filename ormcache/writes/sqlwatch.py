@@ -1,0 +1,163 @@
+"""Every statement of a connection passes here; a write nobody announced is found and noted.
+
+Raw cursors, ``_base_manager``, cascades, m2m tables, TRUNCATE and migrations: what the text of a
+statement does not show exactly invalidates the whole table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from ormcache.stats import counters
+from ormcache.writes.pending import Pending
+from ormcache.writes.sqltext import Exact, Kind, Statement, parse
+from ormcache.writes.transaction import ConnectionState
+from ormcache.writes.watched import (
+    by_identifier,
+    deleted_with,
+    truncated_with,
+    watched_tables,
+)
+
+Execute = Callable[..., Any]
+
+
+class Watch:
+    """The execute wrapper of one connection (``connection.execute_wrappers``)."""
+
+    def __init__(self, state: ConnectionState) -> None:
+        self._state = state
+
+    def __call__(
+        self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
+        text = sql if type(sql) is str else _text(sql, context)
+        if text[:7] == "SELECT " and ";" not in text and "INTO" not in text:
+            return execute(sql, params, many, context)
+        statement = parse(text)
+        if statement.kind is Kind.READ:
+            return execute(sql, params, many, context)
+        return self._watched(statement, lambda: execute(sql, params, many, context), params, many)
+
+    def _watched(
+        self, statement: Statement, run: Callable[[], Any], params: Any, many: bool
+    ) -> Any:
+        state = self._state
+        if statement.isolation:
+            state.isolation_changes()
+        if statement.visibility:
+            state.uncached = True
+        kind = statement.kind
+        if kind is Kind.BEGIN:
+            result = run()
+            state.begin_raw()
+            return result
+        if kind is Kind.COMMIT:
+            state.before_commit()
+            result = run()
+            state.end_raw()
+            state.after_commit()
+            return result
+        if kind is Kind.ROLLBACK:
+            result = run()
+            state.end_raw()
+            state.after_commit()
+            return result
+        if kind in (Kind.SAVEPOINT, Kind.SESSION):
+            return run()
+        return self._write(statement, run, params, many)
+
+    def _write(self, statement: Statement, run: Callable[[], Any], params: Any, many: bool) -> Any:
+        state = self._state
+        tables = _tables(statement) - state.announced
+        commits = statement.kind is Kind.SCHEMA and state.connection.vendor == "mysql"
+        if not tables and not (commits and state.pending):
+            return run()
+        if state.in_transaction and not commits:
+            note(state.writes(), statement, tables, None if many else params)
+            return run()
+        # It commits by itself; on MySQL a change of the schema commits what was open, too.
+        pending = state.pending or Pending()
+        note(pending, statement, tables, None if many else params)
+        with state.committing_statement(pending):
+            result = run()
+        if commits:
+            state.pending = None
+        return result
+
+
+def note(pending: Pending, statement: Statement, tables: frozenset[str], params: Any) -> None:
+    """Add to ``pending`` what the statement writes; without ``params`` its rows are unknown."""
+    exact = statement.exact
+    for name in tables:
+        counters["unannounced_write"] += 1
+        watched = watched_tables()[name]
+        writes = pending.table(name, watched.table)
+        if watched.table is None:
+            continue
+        if exact is None or exact.table.casefold() != name.casefold() or params is None:
+            if exact is not None and exact.verb == "insert" and exact.table == name:
+                writes.membership = True
+            else:
+                writes.write_all()
+        elif exact.verb == "insert":
+            writes.membership = True
+        elif not _note_rows(writes, exact, params):
+            writes.write_all()
+
+
+def _note_rows(writes: Any, exact: Exact, params: Any) -> bool:
+    """Note the rows a statement names by primary key; false if it does not."""
+    table = writes.table
+    if exact.column != table.pk_column or table.pk_column in exact.set_columns:
+        return False
+    named = tuple(params)[exact.first_param : exact.first_param + exact.count]
+    pks = [table.normalise(pk) for pk in named]
+    if len(pks) != exact.count or any(pk is None for pk in pks):
+        return False
+    for pk in pks:
+        if exact.verb == "delete":
+            writes.delete_row(pk)
+        else:
+            writes.write_row(pk)
+    if exact.verb == "update":
+        writes.columns.update(exact.set_columns)
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _tables(statement: Statement) -> frozenset[str]:
+    """The watched tables a statement may write."""
+    known = by_identifier()
+    if statement.exact is not None:
+        named = frozenset(known.get(statement.exact.table.casefold(), ()))
+        # The other identifiers of an exact statement are columns of the same table.
+        return deleted_with(named) if statement.exact.verb == "delete" else named
+    identifiers = statement.identifiers
+    if len(identifiers) < len(known):
+        named = frozenset(name for word in identifiers for name in known.get(word, ()))
+    else:
+        named = frozenset(
+            name for word, names in known.items() if word in identifiers for name in names
+        )
+    if statement.truncates:
+        named = truncated_with(named)
+    return deleted_with(named)
+
+
+def forget() -> None:
+    """The set of installed models changed."""
+    _tables.cache_clear()
+
+
+def _text(sql: Any, context: dict[str, Any]) -> str:
+    """The statement as text; psycopg's composed statements and bytes are accepted, too."""
+    if isinstance(sql, str):
+        return str(sql)
+    if isinstance(sql, bytes | bytearray):
+        return sql.decode("utf-8", "replace")
+    if hasattr(sql, "as_string"):
+        return str(sql.as_string(context["cursor"].cursor))
+    return str(sql)

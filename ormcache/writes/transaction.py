@@ -1,0 +1,237 @@
+"""The transaction of one database connection, as the cache sees it.
+
+Marks go out just before COMMIT and are released just after it, before any ``on_commit`` hook runs:
+the hooks of ``transaction.on_commit`` come later, in order, and can be dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ormcache import databases
+from ormcache.writes.invalidation import STATEMENT_MARK_MS, Invalidation
+from ormcache.writes.pending import Pending
+
+logger = logging.getLogger("ormcache")
+
+
+class ConnectionState:
+    """What the cache knows of one connection; see ``state_of``."""
+
+    __slots__ = (
+        "_committing",
+        "_label",
+        "_named",
+        "_primary",
+        "_raw_transaction",
+        "_reads_committed",
+        "announced",
+        "connection",
+        "pending",
+        "uncached",
+    )
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+        self.announced: frozenset[str] = frozenset()
+        """Tables whose running statement has been announced precisely."""
+        self._label = ""
+        self._named: object = None
+        self.forget()
+
+    def forget(self) -> None:
+        """A new connection to the database: nothing of the old one is left."""
+        self.pending: Pending | None = None
+        self.uncached = False
+        """The connection sees other rows than its neighbours (search_path, role)."""
+        self._committing: Invalidation | None = None
+        self._raw_transaction = False
+        self._primary: bool | None = None
+        self._reads_committed: bool | None = None
+
+    @property
+    def label(self) -> str:
+        name = self.connection.settings_dict["NAME"]
+        if name is not self._named:
+            self._label, self._named = databases.label(self.connection), name
+        return self._label
+
+    @property
+    def in_transaction(self) -> bool:
+        connection = self.connection
+        return (
+            connection.in_atomic_block
+            or self._raw_transaction
+            or (connection.connection is not None and not connection.autocommit)
+        )
+
+    def writes(self) -> Pending:
+        """The writes of the running transaction, to be added to."""
+        if self.pending is None:
+            self.pending = Pending()
+        return self.pending
+
+    def may_fill(self, tables: Iterator[str] | list[str]) -> bool:
+        """Whether what a statement reads now may be stored for others."""
+        if self.uncached:
+            return False
+        if self.pending is not None and any(name in self.pending.tables for name in tables):
+            return False
+        try:
+            return self._is_primary() and (not self.in_transaction or self._sees_newest())
+        except Exception as error:
+            logger.debug("ormcache.fill.refused: %s", error)
+            return False
+
+    def _is_primary(self) -> bool:
+        if self._primary is None:
+            self.connection.ensure_connection()
+            self._primary = not databases.is_replica(self.connection)
+        return self._primary
+
+    def _sees_newest(self) -> bool:
+        if self._reads_committed is None:
+            self._reads_committed = databases.reads_committed(self.connection)
+        return self._reads_committed
+
+    def isolation_changes(self) -> None:
+        """The statement about to run may change the isolation level: ask no more, refuse."""
+        self._reads_committed = False
+
+    # The end of a transaction
+
+    def before_commit(self) -> None:
+        """Mark what the transaction wrote. Raises ``InvalidationFailed``."""
+        if self.pending is None:
+            return
+        self._committing = Invalidation(self.label)
+        self._committing.mark(self.pending)
+
+    def after_commit(self) -> None:
+        """The outcome is known: release the marks."""
+        self.pending = None
+        committing, self._committing = self._committing, None
+        if committing is not None:
+            committing.release()
+
+    def begin_raw(self) -> None:
+        """``BEGIN`` went through a cursor: Django does not know of the transaction."""
+        self._raw_transaction = True
+
+    def end_raw(self) -> None:
+        self._raw_transaction = False
+
+    @contextmanager
+    def committing_statement(self, pending: Pending) -> Iterator[None]:
+        """Around a statement that commits by itself: marks before it, release after it."""
+        invalidation = Invalidation(self.label)
+        invalidation.mark(pending, STATEMENT_MARK_MS)
+        try:
+            yield
+        except Exception as error:
+            if not _outcome_unknown(error):
+                invalidation.release()
+            raise
+        invalidation.release()
+
+    @contextmanager
+    def announcing(self, *tables: str) -> Iterator[None]:
+        """Around one statement whose effect has been noted already."""
+        before, self.announced = self.announced, self.announced.union(tables)
+        try:
+            yield
+        finally:
+            self.announced = before
+
+
+def _outcome_unknown(error: Exception) -> bool:
+    from django.db import DataError, Error, IntegrityError, NotSupportedError, ProgrammingError
+
+    known = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
+    return isinstance(error, Error) and not isinstance(error, known)
+
+
+def state_of(connection: BaseDatabaseWrapper) -> ConnectionState:
+    """The state of a connection; on first sight the connection's hooks are set."""
+    try:
+        return connection._ormcache_state  # type: ignore[attr-defined,no-any-return]
+    except AttributeError:
+        return install(connection)
+
+
+def own_atomic(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:
+    """A transaction for one announced write, if there is none: the marks have to be set while
+    the write holds its row locks and is not yet committed."""
+    if state_of(connection).in_transaction or not connection.get_autocommit():
+        return nullcontext()
+    return transaction.atomic(using=connection.alias, savepoint=False)
+
+
+def install(connection: BaseDatabaseWrapper) -> ConnectionState:
+    """Hook a connection: its statements, and the ends of its transactions."""
+    from ormcache.writes.sqlwatch import Watch
+
+    state = ConnectionState(connection)
+    connection._ormcache_state = state  # type: ignore[attr-defined]
+    connection.execute_wrappers.insert(0, Watch(state))
+    for name, wrap in (
+        ("commit", _wrap_commit),
+        ("rollback", _wrap_rollback),
+        ("set_autocommit", _wrap_set_autocommit),
+        ("close", _wrap_close),
+    ):
+        setattr(connection, name, wrap(getattr(connection, name), state))
+    return state
+
+
+def _wrap_commit(original: Callable[[], None], state: ConnectionState) -> Callable[[], None]:
+    def commit() -> None:
+        state.before_commit()
+        # When COMMIT fails its outcome is open until a rollback succeeds on the same connection.
+        original()
+        state.end_raw()
+        state.after_commit()
+
+    return commit
+
+
+def _wrap_rollback(original: Callable[[], None], state: ConnectionState) -> Callable[[], None]:
+    def rollback() -> None:
+        original()
+        state.end_raw()
+        state.after_commit()
+
+    return rollback
+
+
+def _wrap_set_autocommit(
+    original: Callable[..., None], state: ConnectionState
+) -> Callable[..., None]:
+    def set_autocommit(autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        # Switching autocommit on ends a transaction that nobody committed.
+        ends = autocommit and state.pending is not None and not state.connection.in_atomic_block
+        if ends:
+            state.before_commit()
+        original(autocommit, *args, **kwargs)
+        if ends:
+            state.after_commit()
+
+    return set_autocommit
+
+
+def _wrap_close(original: Callable[[], None], state: ConnectionState) -> Callable[[], None]:
+    def close() -> None:
+        try:
+            original()
+        finally:
+            # The server rolls back what was open. Marks of a COMMIT that failed stay: nobody
+            # knows whether it happened.
+            state.forget()
+
+    return close
