@@ -1,0 +1,186 @@
+"""Writes in every kind of transaction: what readers see before, at and after its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+import ormcache
+from ormcache.stats import counters
+from tests.plugins.redis_server import RedisServer
+from tests.testapp.models import Article, Author
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _redis(ormcache_redis: RedisServer) -> None:
+    pass
+
+
+@pytest.fixture
+def author() -> Author:
+    author = Author.objects.create(name="old", slug="a")
+    assert ("old", ["old"]) == seen(author)
+    return author
+
+
+def seen(author: Author) -> tuple[str, list[str]]:
+    """The author's name as its row and as a list ordered by name say."""
+    return (
+        Author.objects.get(pk=author.pk).name,
+        [each.name for each in Author.objects.order_by("name")],
+    )
+
+
+def elsewhere(run: Callable[[], Any]) -> Any:
+    """What another thread, with a connection of its own, gets."""
+    got: list[Any] = []
+
+    def work() -> None:
+        try:
+            got.append(run())
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return got[0]
+
+
+def test_a_reader_sees_the_old_row_until_the_commit(author: Author) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("a writer holds the whole database")
+    with transaction.atomic():
+        Author.objects.filter(pk=author.pk).update(name="new")
+        assert ("new", ["new"]) == seen(author)
+        assert ("old", ["old"]) == elsewhere(lambda: seen(author))
+    assert ("new", ["new"]) == elsewhere(lambda: seen(author))
+    assert ("new", ["new"]) == seen(author)
+
+
+def test_rollback_leaves_the_old_row(author: Author) -> None:
+    with pytest.raises(RuntimeError), transaction.atomic():
+        author.name = "new"
+        author.save()
+        assert ("new", ["new"]) == seen(author)
+        raise RuntimeError
+    assert ("old", ["old"]) == seen(author)
+    assert ("old", ["old"]) == elsewhere(lambda: seen(author))
+
+
+def test_a_savepoint_that_is_rolled_back(author: Author) -> None:
+    with transaction.atomic():
+        author.name = "outer"
+        author.save()
+        with pytest.raises(RuntimeError), transaction.atomic():
+            author.name = "old"
+            author.save()
+            raise RuntimeError
+        assert ("outer", ["outer"]) == seen(author)
+    assert ("outer", ["outer"]) == seen(author)
+
+
+def test_low_level_savepoints(author: Author) -> None:
+    with transaction.atomic():
+        kept = transaction.savepoint()
+        Author.objects.filter(pk=author.pk).update(name="undone")
+        transaction.savepoint_rollback(kept)
+        kept = transaction.savepoint()
+        Author.objects.filter(pk=author.pk).update(name="new")
+        transaction.savepoint_commit(kept)
+    assert ("new", ["new"]) == seen(author)
+
+
+def test_hooks_on_commit_see_the_new_row(author: Author) -> None:
+    saw: list[Any] = []
+    with transaction.atomic():
+        transaction.on_commit(lambda: saw.append(elsewhere(lambda: seen(author))))
+        Author.objects.filter(pk=author.pk).update(name="new")
+    assert [("new", ["new"])] == saw
+
+
+def test_without_autocommit(author: Author) -> None:
+    transaction.set_autocommit(False)
+    try:
+        author.name = "new"
+        author.save()
+        assert ("new", ["new"]) == seen(author)
+        transaction.commit()
+        assert ("new", ["new"]) == seen(author)
+        author.name = "undone"
+        author.save()
+        transaction.rollback()
+    finally:
+        transaction.set_autocommit(True)
+    assert ("new", ["new"]) == seen(author)
+
+
+def test_a_transaction_through_a_cursor(author: Author) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("UPDATE testapp_author SET name = 'new'")
+        cursor.execute("COMMIT")
+        assert ("new", ["new"]) == seen(author)
+        cursor.execute("BEGIN")
+        cursor.execute("UPDATE testapp_author SET name = 'undone'")
+        cursor.execute("ROLLBACK")
+    assert ("new", ["new"]) == seen(author)
+
+
+def test_raw_sql_commits_by_itself(author: Author) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE testapp_author SET name = 'new' WHERE id = %s", [author.pk])
+    assert ("new", ["new"]) == seen(author)
+    assert ("new", ["new"]) == elsewhere(lambda: seen(author))
+
+
+def test_a_transaction_fills_nothing_it_may_see_alone(author: Author) -> None:
+    """What a transaction reads of its own writes must not become everybody's."""
+    with transaction.atomic():
+        created = Author.objects.create(name="zoe", slug="z")
+        Author.objects.filter(pk=author.pk).update(name="mine")
+        seen(author)
+        Author.objects.get(pk=created.pk)
+        transaction.set_rollback(True)
+    assert ("old", ["old"]) == seen(author)
+    assert not Author.objects.filter(pk=created.pk).exists()
+    with pytest.raises(Author.DoesNotExist):
+        Author.objects.get(pk=created.pk)
+
+
+def test_two_databases_in_one_block(author: Author, django_db_blocker: Any) -> None:
+    del django_db_blocker
+    with transaction.atomic():
+        Author.objects.filter(pk=author.pk).update(name="new")
+    assert "new" == Author.objects.get(pk=author.pk).name
+
+
+def test_bypass_reads_nothing_and_still_invalidates(author: Author) -> None:
+    before = counters["row_hit"]
+    with ormcache.bypass():
+        assert "old" == Author.objects.get(pk=author.pk).name
+        Author.objects.filter(pk=author.pk).update(name="new")
+    assert before == counters["row_hit"]
+    assert ("new", ["new"]) == seen(author)
+
+
+def test_deferred_constraints_fail_at_commit(author: Author) -> None:
+    if connection.vendor == "mysql":
+        pytest.skip("checks its constraints at once")
+    from django.db import IntegrityError
+
+    article = Article.objects.create(title="t", author=author)
+    Article.objects.get(pk=article.pk)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Article.objects.filter(pk=article.pk).update(author_id=987654, title="undone")
+    assert "t" == Article.objects.get(pk=article.pk).title
+    # The outcome is known: the marks are gone, and the row can be cached again.
+    before = counters["row_hit"]
+    Article.objects.get(pk=article.pk)
+    assert before + 1 == counters["row_hit"]
