@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from typing import Any
 
 from django.db import connections
@@ -46,8 +47,13 @@ def _identity(options: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(options.get(part, "")) for part in ("ENGINE", "HOST", "PORT", "NAME"))
 
 
+def forget_answers() -> None:
+    """Ask the servers again."""
+    _answers.clear()
+
+
 def is_replica(connection: BaseDatabaseWrapper) -> bool:
-    """Ask the server whether it only follows another one. Opens no transaction of Django's."""
+    """Whether the server only follows another one."""
     if connection.vendor == "postgresql":
         return bool(_ask(connection, "SELECT pg_is_in_recovery()"))
     if connection.vendor == "mysql":
@@ -76,10 +82,22 @@ def _is_old_mariadb(connection: Any) -> bool:
 
 
 def _ask(connection: BaseDatabaseWrapper, sql: str) -> Any:
+    """What the server answers, remembered for a minute: a site that connects for every request
+    would ask each time."""
+    memo = (connection.alias, *_identity(connection.settings_dict), sql)
+    known, until = _answers.get(memo, (None, 0.0))
+    if time.monotonic() < until:
+        return known
     # The driver's own cursor: a question of the cache's is not a query of the application.
     cursor = connection.connection.cursor()
     try:
         cursor.execute(sql)
-        return cursor.fetchone()[0]
+        answer = cursor.fetchone()[0]
     finally:
         cursor.close()
+    _answers[memo] = answer, time.monotonic() + _REMEMBERED
+    return answer
+
+
+_answers: dict[tuple[str, ...], tuple[Any, float]] = {}
+_REMEMBERED = 60.0

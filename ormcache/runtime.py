@@ -40,10 +40,10 @@ class Runtime:
     def stamp_ms(self) -> int:
         """How long a stamp lives unused. One that goes too early costs a miss, no more."""
         timeout = self.config.timeout
-        return 0 if timeout is None else max(_DAY_MS, int(timeout * 2000))
+        return 0 if timeout is None else max(_WEEK_MS, int(timeout * 4000))
 
 
-_DAY_MS = 86_400_000
+_WEEK_MS = 7 * 86_400_000
 _current: Runtime | None = None
 _lock = threading.Lock()
 

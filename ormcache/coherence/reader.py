@@ -72,7 +72,9 @@ class Entry:
     key: bytes
     fingerprint: bytes
     stamps: Sequence[bytes]
-    """Keys of the stamps it relies on; row cells may stand among them, their nonce counts."""
+    """Keys of the stamps it relies on."""
+    rows: frozenset[bytes] = frozenset()
+    """Those of the stamps that are row cells: what counts of them is their nonce."""
     found: Sequence[bytes | None] = ()
     cell: bytes | None = None
     epoch: bytes = b""
@@ -118,15 +120,14 @@ class Reader:
         """
         commands: list[Command] = []
         asked: list[tuple[int, int, bytes, bytes]] = []
-        for number, rows in enumerate(groups):
-            if rows.prefix is None:
-                fresh = cells.pack_stamp(cells.new_nonce())
-                commands.append(("STAMP", rows.generation, fresh, stamp_ms))
-        stamped = len(commands)
+        for rows in groups:
+            # Also where it is known: asking for it prolongs its life.
+            fresh = cells.pack_stamp(cells.new_nonce())
+            commands.append(("STAMP", rows.generation, fresh, stamp_ms))
         for number, rows in enumerate(groups):
             for position in misses[number]:
                 observed = rows.found[position]
-                if observed is not None and observed[:1] != cells.VALUE:
+                if observed is not None and observed[:1] in (cells.MARK, cells.LEASE):
                     continue
                 nonce = cells.new_nonce()
                 lease = cells.pack_lease(rows.epoch, nonce)
@@ -139,14 +140,14 @@ class Reader:
         if not asked:
             return granted
         epoch, replies = self._store.run(commands)
-        stamps = iter(replies[:stamped])
-        for rows in groups:
+        for rows, stamp in zip(groups, replies, strict=False):
             if rows.prefix is None:
-                stamp = next(stamps)
                 if epoch == rows.epoch and cells.join_stamps([stamp]) is not None:
                     rows.prefix = cells.value_prefix(epoch, rows.fingerprint, stamp)
         now = time.time()
-        for (number, position, lease, nonce), reply in zip(asked, replies[stamped:], strict=True):
+        for (number, position, lease, nonce), reply in zip(
+            asked, replies[len(groups) :], strict=True
+        ):
             rows = groups[number]
             if reply == 1 and rows.prefix is not None:
                 granted[number][position] = Lease(
@@ -187,8 +188,13 @@ class Reader:
         Creates absent stamps, which takes one round trip. ``None``: a writer is at work on
         something the list relies on, it may not be stored now.
         """
-        absent = [i for i, cell in enumerate(entry.found) if cell is None]
         found = list(entry.found)
+        absent = [
+            i for i, key in enumerate(entry.stamps) if not _is_known(found[i], key in entry.rows)
+        ]
+        if any(entry.stamps[i] in entry.rows for i in absent):
+            # Only a fill puts a value into a row cell.
+            return None
         if absent:
             commands: list[Command] = [
                 ("STAMP", entry.stamps[i], cells.pack_stamp(cells.new_nonce()), stamp_ms)
@@ -206,11 +212,12 @@ class Reader:
 
     def store_entry(
         self,
-        key: bytes,
+        entry: Entry,
         prefix: bytes,
         payload: bytes,
         timeout: float | None,
         cost: float,
+        stamp_ms: int,
         holders: Sequence[bytes] = (),
     ) -> None:
         """Store a list entry and note it beside every row in ``holders``: one round trip.
@@ -222,9 +229,16 @@ class Reader:
         px = lifetime_ms(timeout)
         soft = now + px / 1000 if px else 0.0
         cell = cells.pack_value(prefix, cells.new_nonce(), soft, cost, payload)
+        key = entry.key
         commands: list[Command] = [
             ("SET", key, cell, "PX", px) if px else ("SET", key, cell),
         ]
+        if random.random() < _PROLONG:
+            commands += [
+                ("STAMP", stamp, cells.pack_stamp(cells.new_nonce()), stamp_ms)
+                for stamp in entry.stamps
+                if stamp not in entry.rows
+            ]
         keep = px or _HOLD_MS
         expires = int(now * 1000) + keep
         commands += [
@@ -243,8 +257,17 @@ MOST_HOLDERS = 256
 """Reverse dependencies kept beside one row; more are forgotten, oldest expiry first."""
 
 _HOLD_MS = 86_400_000
+# How often a stored entry prolongs the life of its stamps: they live far longer than entries.
+_PROLONG = 1 / 16
 # Epoch, fingerprint, one stamp and nonce: enough to know a row's value again.
 _OBSERVED = 1 + cells.EPOCH_SIZE + cells.FINGERPRINT_SIZE + cells.STAMP_SIZE + cells.NONCE_SIZE
+
+
+def _is_known(cell: bytes | None, is_row: bool) -> bool:
+    """Whether a stamp, or a row cell that counts as one, is there; a mark counts as there."""
+    if cell is None:
+        return False
+    return cell[:1] in ((cells.VALUE, cells.MARK) if is_row else (cells.STAMP, cells.MARK))
 
 
 def _as_stamps(found: Sequence[bytes | None]) -> bytes | None:

@@ -154,7 +154,7 @@ def _refuse(query: Any) -> None:
         raise Uncacheable("extra(tables=..., order_by=...) is raw SQL")
     if query.model is None:
         raise Uncacheable("a query without a model has no tables to depend on")
-    if query._filtered_relations:
+    if query._filtered_relations:  # type: ignore[attr-defined]
         _all_joined(query)
 
 

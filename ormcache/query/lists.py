@@ -52,12 +52,14 @@ class ListEntry:
         self._options = options
         self.dependencies: Dependencies = dependencies.of_query(query, structure, label)
         stamps, tables = self.dependencies.stamps, self.dependencies.tables
+        rows: frozenset[bytes] = frozenset()
         extra: list[bytes] = [kind]
         if options.depends_on:
             named = dependencies.declared(options.depends_on, label, using)
             stamps, tables = [*stamps, *named.stamps], [*tables, *named.tables]
             extra += named.stamps
             self._declared = named.declared
+            rows = frozenset(row_keys.row(pk) for row_keys, pk in named.declared)
         else:
             self._declared = []
         self.tables = tables
@@ -69,7 +71,7 @@ class ListEntry:
             # The developer's key stands for the values, not for what is asked of the database.
             key = keys.named_entry(options.key)
             shape = fingerprint.digest(structure, [], shape, *extra)[:8]
-        self.entry = Entry(key, shape, stamps)
+        self.entry = Entry(key, shape, stamps, rows)
 
     @property
     def is_dirty(self) -> bool:
@@ -131,7 +133,9 @@ class ListEntry:
         holders = [keys.holders(pk) for pk in pointers[:MOST_HELD]]
         holders += [row_keys.dependents(pk) for row_keys, pk in self._declared]
         try:
-            cache.reader.store_entry(self.entry.key, prefix, payload, timeout, cost, holders)
+            cache.reader.store_entry(
+                self.entry, prefix, payload, timeout, cost, cache.stamp_ms, holders
+            )
         except StoreError:
             counters["store_error"] += 1
             return

@@ -107,7 +107,8 @@ class Reads:
 
     def _from(self, query: Any, scope: Scope) -> None:
         concrete = query.model._meta.concrete_model
-        self._field(concrete._meta.db_table, concrete._meta.pk)
+        for field in concrete._meta.pk_fields:
+            self._field(concrete._meta.db_table, field)
         for alias, table in query.alias_map.items():
             if not query.alias_refcount[alias]:
                 continue

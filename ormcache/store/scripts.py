@@ -43,14 +43,16 @@ return 1
 """)
 
 # ARGV: fresh stamp, px (0: for ever). Returns the cell as it is now. A mark keeps its own, short
-# expiry: prolonging it would keep a killed writer's table uncached for hours.
+# expiry: prolonging it would keep a killed writer's table uncached for hours. What is neither
+# stamp nor mark is replaced: a fresh stamp only ever invalidates.
 STAMP = _script("""
-local cell = redis.call('GET', KEYS[1])
-if not cell then
+local cell = redis.pcall('GET', KEYS[1])
+local kind = type(cell) == 'string' and string.sub(cell, 1, 1)
+if kind ~= 'S' and kind ~= 'W' then
   cell = ARGV[1]
   if ARGV[2] == '0' then redis.call('SET', KEYS[1], cell)
   else redis.call('SET', KEYS[1], cell, 'PX', ARGV[2]) end
-elseif string.sub(cell, 1, 1) == 'S' then
+elseif kind == 'S' then
   if ARGV[2] == '0' then redis.call('PERSIST', KEYS[1])
   elseif redis.call('PTTL', KEYS[1]) ~= -1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 end
@@ -63,9 +65,9 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local ttl = tonumber(ARGV[2])
 local out = 'W' .. ARGV[1] .. string.format('%013d', now + ttl)
-local cell = redis.call('GET', KEYS[1])
+local cell = redis.pcall('GET', KEYS[1])
 local old = false
-if cell then
+if type(cell) == 'string' then
   local kind = string.sub(cell, 1, 1)
   if kind == 'V' then old = cell
   elseif kind == 'W' then
@@ -85,8 +87,8 @@ return old
 # ARGV: token. A cell that is no mark any more lost this writer's mark: whatever came in is
 # deleted, because it may have been filled from before the commit.
 RELEASE = _script("""
-local cell = redis.call('GET', KEYS[1])
-if not cell or string.sub(cell, 1, 1) ~= 'W' then
+local cell = redis.pcall('GET', KEYS[1])
+if type(cell) ~= 'string' or string.sub(cell, 1, 1) ~= 'W' then
   redis.call('DEL', KEYS[1])
   return 0
 end

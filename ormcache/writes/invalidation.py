@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from ormcache import cells, runtime
 from ormcache.codec.values import pack
 from ormcache.coherence.writer import MARK_MS, Marked, new_token
-from ormcache.exceptions import Corrupt, OrmcacheError, Unrepresentable
+from ormcache.exceptions import Corrupt, Unrepresentable
 from ormcache.keys import TableKeys
 from ormcache.schema import Table
 from ormcache.stats import counters
 from ormcache.writes.errors import InvalidationFailed
 from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
+
+logger = logging.getLogger("ormcache")
 
 STATEMENT_MARK_MS = 60_000
 """Life of marks set before a statement that commits by itself: it may wait for a lock first."""
@@ -97,8 +100,9 @@ class Invalidation:
             return
         try:
             lost = runtime.current().writer.release(self._token, marked, self._unlink)
-        except OrmcacheError:
+        except Exception as error:
             counters["release_failed"] += 1
+            logger.warning("ormcache.release.failed: %s", error)
             return
         counters["release"] += len(marked)
         counters["release_mark_lost"] += lost

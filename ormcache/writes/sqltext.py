@@ -282,13 +282,13 @@ def _settings(sql: str, parts: list[list[str]]) -> tuple[bool, bool]:
     isolation, visibility = False, "search_path" in sql.casefold()
     for words in parts:
         verb = words[0]
-        names = {word.strip('"`') for word in words}
         if verb in ("SET", "RESET", "DISCARD", "PRAGMA"):
+            names = {word.strip('"`') for word in words}
             everything = verb in ("RESET", "DISCARD") and "ALL" in names
             isolation |= everything or not _ISOLATION.isdisjoint(names)
             visibility |= everything or not _VISIBILITY.isdisjoint(names)
         elif verb in ("BEGIN", "START"):
-            isolation |= not names.isdisjoint(("ISOLATION", "SNAPSHOT"))
+            isolation |= "ISOLATION" in words or "SNAPSHOT" in words
         elif verb in ("USE", "ATTACH", "DETACH"):
             visibility = True
     for name in _SET_CONFIG.findall(sql):

@@ -48,7 +48,7 @@ class Watch:
         if statement.isolation:
             state.isolation_changes()
         if statement.visibility:
-            state.uncached = True
+            state.visibility_changes()
         kind = statement.kind
         if kind is Kind.BEGIN:
             result = run()

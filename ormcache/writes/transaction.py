@@ -7,8 +7,9 @@ the hooks of ``transaction.on_commit`` come later, in order, and can be dropped.
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from django.db import transaction
@@ -19,6 +20,17 @@ from ormcache.writes.invalidation import STATEMENT_MARK_MS, Invalidation
 from ormcache.writes.pending import Pending
 
 logger = logging.getLogger("ormcache")
+
+
+# Driver connections changed by a statement. A pool keeps them when Django's connection is closed.
+_isolated: weakref.WeakSet[Any] = weakref.WeakSet()
+_seeing_otherwise: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _remember(changed: weakref.WeakSet[Any], driver: Any) -> None:
+    # Drivers whose connections cannot be referred to weakly (SQLite's) have no pools.
+    with suppress(TypeError):
+        changed.add(driver)
 
 
 class ConnectionState:
@@ -46,14 +58,16 @@ class ConnectionState:
         self.forget()
 
     def forget(self) -> None:
-        """A new connection to the database: nothing of the old one is left."""
+        """Another connection to the database: of the old one nothing is left, but a pool may hand
+        out one that was changed before."""
+        driver = self.connection.connection
         self.pending: Pending | None = None
-        self.uncached = False
+        self.uncached = driver is not None and driver in _seeing_otherwise
         """The connection sees other rows than its neighbours (search_path, role)."""
         self._committing: Invalidation | None = None
         self._raw_transaction = False
         self._primary: bool | None = None
-        self._reads_committed: bool | None = None
+        self._reads_committed = False if driver is not None and driver in _isolated else None
 
     @property
     def label(self) -> str:
@@ -103,6 +117,12 @@ class ConnectionState:
     def isolation_changes(self) -> None:
         """The statement about to run may change the isolation level: ask no more, refuse."""
         self._reads_committed = False
+        _remember(_isolated, self.connection.connection)
+
+    def visibility_changes(self) -> None:
+        """The statement about to run changes what the connection sees: cache nothing with it."""
+        self.uncached = True
+        _remember(_seeing_otherwise, self.connection.connection)
 
     # The end of a transaction
 
