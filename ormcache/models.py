@@ -43,9 +43,7 @@ def _set_base_manager(sender: type[models.Model], **kwargs: Any) -> None:
     if not issubclass(sender, CachedModel) or sender._meta.base_manager_name:
         return
     own = sender._meta.managers_map.get("objects")
-    is_open = (
-        isinstance(own, CacheManager) and type(own).get_queryset is CacheManager.get_queryset
-    )
+    is_open = isinstance(own, CacheManager) and type(own).get_queryset is CacheManager.get_queryset
     sender._meta.base_manager_name = "objects" if is_open else "_every_row"
     sender._meta.__dict__.pop("base_manager", None)
 

@@ -54,7 +54,8 @@ def register_field(field_class: type[AnyField], codec: FieldCodec) -> None:
     Call it before the first row of such a field is cached, e.g. in ``AppConfig.ready``.
     Raises ConfigError for anything that is no field class or no codec.
     """
-    if not (isinstance(field_class, type) and issubclass(field_class, models.Field)):
+    is_field = isinstance(field_class, type) and issubclass(field_class, models.Field)  # type: ignore[redundant-expr]
+    if not is_field:
         raise ConfigError(f"register_field() takes a field class first, not {field_class!r}.")
     if not isinstance(codec, FieldCodec):
         raise ConfigError(f"register_field() takes a FieldCodec second, not {codec!r}.")

@@ -81,7 +81,7 @@ def register(
         raise ConfigError(f"register() takes a class first, not {kind!r}.")
     if type(code) is not int or code not in APPLICATION_CODES:
         raise ConfigError(f"Extension code {code!r} of {_name(kind)} is not within 64 to 127.")
-    if not callable(encode) or not callable(decode):
+    if not (callable(encode) and callable(decode)):  # type: ignore[redundant-expr]
         raise ConfigError(f"The encode and decode of {_name(kind)} must be callable.")
     if kind in _ATOMS or kind in _BUILT_IN:
         raise ConfigError(f"{_name(kind)} has a built-in encoding, which cannot be replaced.")

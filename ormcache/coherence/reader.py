@@ -141,9 +141,9 @@ class Reader:
             return granted
         epoch, replies = self._store.run(commands)
         for rows, stamp in zip(groups, replies, strict=False):
-            if rows.prefix is None:
-                if epoch == rows.epoch and cells.join_stamps([stamp]) is not None:
-                    rows.prefix = cells.value_prefix(epoch, rows.fingerprint, stamp)
+            known = epoch == rows.epoch and cells.join_stamps([stamp]) is not None
+            if rows.prefix is None and known:
+                rows.prefix = cells.value_prefix(epoch, rows.fingerprint, stamp)
         now = time.time()
         for (number, position, lease, nonce), reply in zip(
             asked, replies[len(groups) :], strict=True

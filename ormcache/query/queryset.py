@@ -26,7 +26,7 @@ from ormcache.query.instances import builder
 from ormcache.query.lists import EntryOptions, ListEntry, count_uncached, read_data
 from ormcache.query.pointers import Pointers, plain, rows_of
 from ormcache.query.rows import read_row
-from ormcache.schema import DEFAULT, options_of, schema_or_none
+from ormcache.schema import DEFAULT, Table, options_of, schema_or_none
 from ormcache.stats import counters
 from ormcache.writes.announce import inserting, literal_pks, updating
 
@@ -237,7 +237,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if not self._uses_cache() or not self._is_bare():
             return None
         schema = schema_or_none(self.model)
-        return value if schema is not None and type(value) is schema.table.pk_type else None
+        return value if schema is not None and _is_key(value, schema.table) else None
 
     def _is_bare(self) -> bool:
         """Whether the queryset asks for whole rows and restricts nothing yet."""
@@ -282,7 +282,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         schema = schema_or_none(self.model)
         table = schema.table if schema else None
         pks = literal_pks(query, table)
-        if pks is None or table is None or any(type(pk) is not table.pk_type for pk in pks):
+        if pks is None or table is None or not all(_is_key(pk, table) for pk in pks):
             return None
         if where.children[0].lookup_name == "in":
             ordered = query.order_by or (query.default_ordering and query.get_meta().ordering)
@@ -368,6 +368,11 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if self._cache_options is not _PLAIN_OPTIONS:
             clone._cache_options = self._cache_options
         return clone
+
+
+def _is_key(pk: Any, table: Table) -> bool:
+    """Whether a value names a row as it stands: of the key's type, and not beyond any column."""
+    return type(pk) is table.pk_type and (type(pk) is not int or -(2**63) <= pk < 2**63)
 
 
 def _is_count(found: Any) -> bool:

@@ -54,9 +54,10 @@ class Reads:
         self._from(clone, scope)
         for node in read:
             self.node(node, scope)
-        # Rows of a combination are compared whole: by primary key, or by all that is selected.
+        # Rows of a combination are compared whole: by primary key, or by all that is selected. It
+        # is ordered by columns of the first part, which are these or stand in the select lists.
         for part in clone.combined_queries:
-            self._part(clone, part, outer, rows_apart and clone.default_cols)
+            self.query(part, outer, rows_apart=rows_apart and clone.default_cols)
 
     def node(self, node: Any, scope: Scope) -> None:
         """Add the columns an expression or a condition reads."""
@@ -77,11 +78,6 @@ class Reads:
             self._sources(node, scope)
         elif not isinstance(node, NothingNode):
             raise Uncacheable(f"{class_path(type(node))} reads columns nobody can tell")
-
-    def everything(self) -> None:
-        """Widen what has been read so far to every column of its tables."""
-        for columns in self.tables.values():
-            columns.add(EVERY_COLUMN)
 
     def _resolve(self, query: Any, rows_apart: bool) -> list[Any]:
         """Make the joins of the compiler on ``query``; the nodes that are read."""
@@ -133,17 +129,6 @@ class Reads:
             raise Uncacheable(f"{field} adds a condition of its own to joins")
         if join.filtered_relation is not None:
             self.node(join.filtered_relation.resolved_condition, scope)
-
-    def _part(self, whole: Query, part: Query, outer: Scope, rows_apart: bool) -> None:
-        self.query(part, outer, rows_apart=rows_apart)
-        if whole.order_by:
-            ordered = part.clone()
-            ordered.order_by = whole.order_by
-            try:
-                self.query(ordered, outer, rows_apart=rows_apart)
-            except Uncacheable:
-                # The name is one of the first query's; here it stands for any column.
-                self.everything()
 
     def _sources(self, node: Any, scope: Scope) -> None:
         children = [child for child in node.get_source_expressions() if child is not None]

@@ -10,7 +10,8 @@ from django.db import models
 
 from ormcache.exceptions import Uncacheable
 from ormcache.query.instances import builder
-from ormcache.query.rows import Row, Wanted, read_rows
+from ormcache.query.rows import Wanted, read_rows
+from ormcache.query.select import Row
 from ormcache.schema import Schema, schema_or_none
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connections
-from django.db.models.query import QuerySet
 
 from ormcache import runtime
 from ormcache.coherence.reader import Lease, Rows
 from ormcache.exceptions import Corrupt, StoreError, Unrepresentable
+from ormcache.query.select import Row, select
 from ormcache.schema import DEFAULT, Schema, options_of
 from ormcache.stats import counters
 from ormcache.writes.transaction import ConnectionState, state_of
-
-_MOST_PARAMETERS = 2000
-
-Row = Sequence[Any]
 
 
 @dataclass(slots=True)
@@ -48,7 +44,7 @@ def read_row(schema: Schema, pk: Any, using: str) -> Row | None:
                 return row
         except StoreError:
             counters["store_error"] += 1
-            return _select(schema, [pk], using).get(pk)
+            return select(schema, [pk], using).get(pk)
         except Corrupt:
             counters["corrupt"] += 1
         wanted = Wanted(schema, [pk])
@@ -69,7 +65,7 @@ def read_rows(wanted: Sequence[Wanted], using: str) -> None:
         if len(pks) < len(each.pks):
             clean = set(pks)
             own = [pk for pk in each.pks if pk not in clean]
-            each.rows.update(_select(each.schema, own, using))
+            each.rows.update(select(each.schema, own, using))
         if pks:
             cached.append((each, pks, _groups(each.schema, pks, state)))
     if not cached:
@@ -79,7 +75,7 @@ def read_rows(wanted: Sequence[Wanted], using: str) -> None:
     except StoreError:
         counters["store_error"] += 1
         for each, pks, _ in cached:
-            each.rows.update(_select(each.schema, pks, using))
+            each.rows.update(select(each.schema, pks, using))
         return
     for each, pks, groups in cached:
         _take_hits(each, pks, groups)
@@ -144,7 +140,7 @@ def _refill(
             fills.append((each, pks, groups))
         elif missing:
             counters["row_fill_refused"] += len(missing)
-            each.rows.update(_select(each.schema, missing, using))
+            each.rows.update(select(each.schema, missing, using))
     if not fills:
         return
     all_groups = [rows for _, _, groups in fills for rows in groups]
@@ -163,7 +159,7 @@ def _refill(
         own = [next(granted) for _ in groups]
         missing = [pk for pk in pks if pk not in each.rows]
         if missing:
-            loaded = _select(each.schema, missing, using)
+            loaded = select(each.schema, missing, using)
             each.rows.update(loaded)
             _fill(each.schema, pks, loaded, own)
 
@@ -206,18 +202,3 @@ def _part(schema: Schema, number: int, row: Row) -> Row:
         if table == number:
             part[position] = value
     return part
-
-
-def _select(schema: Schema, pks: Iterable[Any], using: str) -> dict[Any, Row]:
-    """The rows from the database, by primary key."""
-    wanted = list(pks)
-    limit = connections[using].features.max_query_params or _MOST_PARAMETERS
-    size = min(limit, _MOST_PARAMETERS)
-    found: dict[Any, Row] = {}
-    for start in range(0, len(wanted), size):
-        batch = wanted[start : start + size]
-        rows: Any = QuerySet(schema.model, using=using).order_by()
-        rows = rows.filter(pk=batch[0]) if len(batch) == 1 else rows.filter(pk__in=batch)
-        for row in rows.values_list(*schema.attnames):
-            found[row[schema.pk_position]] = row
-    return found

@@ -10,7 +10,7 @@ logger = logging.getLogger("ormcache")
 
 
 class Breaker:
-    """Closed (calls pass), or open until a moment; then one caller probes while others are refused.
+    """Closed: calls pass. Open: they are refused, until one caller probes.
 
     ``first`` and ``longest`` are seconds: the pause doubles with every failed probe.
     """

@@ -114,8 +114,8 @@ end
 return 1
 """)
 
-# ARGV: 1 to unlink, 0 only to look. Gives memory back; returns 0 for a key that stays. A mark does:
-# without it a reader could fill the row that its writer is about to replace. So does a lease.
+# ARGV: 1 to unlink, 0 only to look. Gives memory back; returns 0 for a key that stays. A mark
+# stays, without it a reader could fill the row that its writer is about to replace; and a lease.
 # Checked and unlinked in one step, or a mark could come in between.
 RECLAIM = _script("""
 local kind = redis.call('TYPE', KEYS[1]).ok

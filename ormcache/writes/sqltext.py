@@ -122,7 +122,7 @@ _KINDS = {
     Kind.READ: "SELECT WITH VALUES TABLE SHOW EXPLAIN DESCRIBE DESC ANALYZE DECLARE FETCH MOVE"
     " CLOSE LISTEN UNLISTEN NOTIFY CHECKPOINT VACUUM REINDEX CLUSTER HANDLER HELP COPY",
     Kind.SCHEMA: "ALTER DROP CREATE RENAME TRUNCATE LOCK UNLOCK GRANT REVOKE OPTIMIZE REPAIR"
-    " CHECK CACHE FLUSH INSTALL UNINSTALL",
+    " CHECK FLUSH INSTALL UNINSTALL",
     Kind.BEGIN: "BEGIN",
     Kind.COMMIT: "COMMIT END",
     Kind.ROLLBACK: "ROLLBACK ABORT",
@@ -180,13 +180,13 @@ def _kind(words: list[str]) -> Kind:
     if kind is Kind.SCHEMA:
         # On MySQL temporary tables come and go without a COMMIT.
         temporary = verb in ("CREATE", "DROP") and "TEMPORARY" in words[1:4]
-        return Kind.WRITE if temporary else kind
+        return Kind.WRITE if temporary or second == "PREPARE" else kind
     if kind is Kind.BEGIN and second == "NOT":  # BEGIN NOT ATOMIC: a block of code.
         return Kind.WRITE
     if kind is Kind.ROLLBACK and "TO" in words:
         return Kind.SAVEPOINT
     if verb == "START":
-        return Kind.BEGIN if second == "TRANSACTION" else kind
+        return Kind.BEGIN if "TRANSACTION" in words else kind
     if verb == "PREPARE" and second == "TRANSACTION":
         return Kind.COMMIT
     if verb == "XA":

@@ -46,6 +46,7 @@ class ConnectionState:
         "announced",
         "connection",
         "pending",
+        "statements",
         "uncached",
     )
 
@@ -53,6 +54,8 @@ class ConnectionState:
         self.connection = connection
         self.announced: frozenset[str] = frozenset()
         """Tables whose running statement has been announced precisely."""
+        self.statements: dict[Any, Any] = {}
+        """Statements compiled for this connection, by whoever compiles them."""
         self._label = ""
         self._named: object = None
         self.forget()

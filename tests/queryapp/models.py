@@ -115,3 +115,12 @@ class Note(models.Model):
     content_type = models.ForeignKey(ContentType, models.CASCADE)
     object_id = models.PositiveBigIntegerField()
     subject = GenericForeignKey()
+
+
+class Cell(models.Model):
+    """A key of two columns."""
+
+    pk = models.CompositePrimaryKey("sheet", "place")
+    sheet = models.IntegerField()
+    place = models.CharField(max_length=5)
+    text = models.CharField(max_length=50)

@@ -54,7 +54,8 @@ def test_equal_digests_mean_equal_sql_and_typed_parameters() -> None:
     refused: set[str] = set()
     for steps in positions(AMOUNT, seed=20261121):
         queryset = build(steps)
-        assert queryset is not None, steps
+        if queryset is None:
+            continue
         try:
             found = key(queryset)
         except Uncacheable as refusal:
@@ -70,6 +71,7 @@ def test_equal_digests_mean_equal_sql_and_typed_parameters() -> None:
     assert [] == [sqls for sqls in sql_of.values() if len(sqls) > 1]
     compilable = {sql: keys for sql, keys in digests_of.items() if sql[0][0] not in NO_SQL}
     whole = sum(len(keys) == 1 for keys in compilable.values()) / len(compilable)
+    assert AMOUNT / 2 < len(compilable)
     assert 0.98 < whole, f"only {whole:.1%} of the SQL texts have one digest"
 
 

@@ -54,14 +54,8 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
 
 from tests.queryapp.corpus import NOON
-from tests.queryapp.models import (
-    Article,
-    Author,
-    Front,
-    LiveArticle,
-    Restaurant,
-    Tag,
-)
+from tests.queryapp.dialects import compiled, dialects
+from tests.queryapp.models import Article, Author, Cell, Front, LiveArticle, Restaurant, Tag
 from tests.queryapp.queries import ARTICLES, FRAME, HEAVY, TAGGED, annotated, key
 
 DIFFERENT: list[tuple[Callable[[Any], Any], list[Any]]] = [
@@ -116,6 +110,25 @@ DIFFERENT: list[tuple[Callable[[Any], Any], list[Any]]] = [
         lambda v: annotated(Window(Sum("views"), order_by="pk", frame=v)),
         [None, RowRange(start=-1), RowRange(start=-2), RowRange(-1, exclusion=FRAME)],
     ),
+    (
+        lambda v: annotated(Window(Sum("views"), order_by=v)),
+        [
+            F("rating").asc(),
+            F("rating").desc(),
+            F("rating").asc(nulls_first=True),
+            F("rating").asc(nulls_last=True),
+        ],
+    ),
+    # The same column of the same table, joined twice.
+    (
+        lambda v: ARTICLES.annotate(a=F("author__name"), b=F("editor__name"), v=F(v)),
+        ["author__name", "editor__name"],
+    ),
+    # Ordered by position where Django finds the very expression selected.
+    (
+        lambda v: ARTICLES.annotate(low=v).order_by(Lower("title")),
+        [Lower("title"), Lower(F("title"))],
+    ),
     (lambda v: annotated(JSONObject(**{v: "title"})), ["a", "b"]),
     (lambda v: annotated(F(f"data__{v}")), ["a", "b", "0"]),
     (lambda v: annotated(v), [Exists(TAGGED), ~Exists(TAGGED), Exists(TAGGED.filter(weight=1))]),
@@ -165,6 +178,11 @@ DIFFERENT: list[tuple[Callable[[Any], Any], list[Any]]] = [
         lambda v: ARTICLES.annotate(f=FilteredRelation("tags", condition=v)).filter(f__pk=1),
         [Q(tags__weight=1), Q(tags__weight=2), Q(tags__name="x")],
     ),
+    (lambda v: Cell.objects.filter(pk=v), [(1, "a"), (1, "b"), (2, "a")]),
+    (
+        lambda v: Cell.objects.filter(pk__in=v),
+        [[(1, "a")], [(1, "b")], [(1, "a"), (1, "b")], Cell.objects.filter(text="a")],
+    ),
     (lambda v: v.objects.all(), [Article, LiveArticle, Tag, Author, Restaurant, Front]),
     (lambda v: v, [ARTICLES, ARTICLES.none(), ARTICLES.filter(pk=1)]),
 ]
@@ -198,6 +216,15 @@ EQUAL = [
 @pytest.mark.parametrize(("one", "other"), EQUAL)
 def test_queries_that_mean_the_same_share_a_digest(one: Any, other: Any) -> None:
     assert key(one) == key(other)
+
+
+def test_a_join_that_is_no_longer_used_is_another_one() -> None:
+    unused = ARTICLES.values("pk").order_by("editor__name")
+    unused.query.get_compiler(connection=dialects()[0]).as_sql()
+    unused, used = unused.order_by(), ARTICLES.values("editor__name").values("pk").order_by()
+    assert list(unused.query.alias_map) == list(used.query.alias_map)
+    assert compiled(unused.query, dialects()[0]) != compiled(used.query, dialects()[0])
+    assert key(unused) != key(used)
 
 
 CRAFTED = [

@@ -1,0 +1,162 @@
+"""The cells of one row as they stand in the store, and whether a reader would use them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connections
+
+from ormcache import cells, runtime
+from ormcache.exceptions import Corrupt
+from ormcache.keys import TableKeys
+from ormcache.schema import Schema, Table
+from ormcache.writes.transaction import state_of
+
+HIT, STALE, CORRUPT = "value", "unusable", "corrupt"
+ABSENT, LEASED, MARKED, UNKNOWN = "absent", "lease", "marked", "unknown"
+
+_DEADLINE_SIZE = 13
+_MARK_SIZE = cells.TOKEN_SIZE + _DEADLINE_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """A list entry noted beside the row: it ``holds`` a pointer to it or ``declares`` it.
+
+    ``ttl_ms`` is -1 for no expiry, ``None`` when the entry is gone.
+    """
+
+    key: bytes
+    relation: str
+    ttl_ms: int | None
+
+    @property
+    def exists(self) -> bool:
+        return self.ttl_ms is not None
+
+
+@dataclass(slots=True)
+class CellView:
+    """One cell. Times in milliseconds from now, -1 for no expiry, ``None`` where there is none."""
+
+    table: str
+    key: bytes
+    state: str = ABSENT
+    reason: str = ""
+    raw: bytes | None = None
+    ttl_ms: int | None = None
+    soft_ms: int | None = None
+    generation: str = ABSENT
+    """The nonce of the table's generation, or the state of its cell."""
+    value: cells.Value | None = None
+    values: list[Any] | None = None
+    columns: dict[str, Any] = field(default_factory=dict)
+    marks: list[tuple[str, int]] = field(default_factory=list)
+    dependents: list[Dependent] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return len(self.raw or b"")
+
+
+def view_cells(schema: Schema, pk: Any, using: str) -> list[CellView]:
+    """The cells of a row, one a table: two round trips. Raises ``StoreError``."""
+    label = state_of(connections[using]).label
+    cache = runtime.current()
+    found = [(table, cache.keys(label, table.name)) for table in schema.tables]
+    commands: list[Sequence[Any]] = [("TIME",)]
+    for _, keys in found:
+        commands += _questions(keys, pk)
+    epoch, (time, *replies) = cache.store.run(commands)
+    now = int(time[0]) * 1000 + int(time[1]) // 1000
+    views = []
+    per_table = len(replies) // len(found)
+    for number, (table, keys) in enumerate(found):
+        raw, ttl, generation, held, declared = replies[number * per_table :][:per_table]
+        view = CellView(table.name, keys.row(pk), raw=raw, ttl_ms=ttl if raw else None)
+        _judge(view, table, generation, epoch, now)
+        view.dependents = _dependents(held, declared)
+        views.append(view)
+    return views
+
+
+def _questions(keys: TableKeys, pk: Any) -> list[Sequence[Any]]:
+    return [
+        ("GET", keys.row(pk)),
+        ("PTTL", keys.row(pk)),
+        ("GET", keys.generation),
+        ("ZRANGE", keys.holders(pk), 0, -1),
+        ("ZRANGE", keys.dependents(pk), 0, -1),
+    ]
+
+
+def _dependents(held: list[bytes], declared: list[bytes]) -> list[Dependent]:
+    noted = [(key, "holds") for key in held] + [(key, "declares") for key in declared]
+    if not noted:
+        return []
+    _, ttls = runtime.current().store.run([("PTTL", key) for key, _ in noted])
+    return [
+        Dependent(key, relation, None if ttl == -2 else ttl)
+        for (key, relation), ttl in zip(noted, ttls, strict=True)
+    ]
+
+
+def _judge(view: CellView, table: Table, generation: bytes | None, epoch: bytes, now: int) -> None:
+    """Find the state of the cell, as a reader of this version of the code would."""
+    stamp = cells.join_stamps([generation])
+    if stamp is not None:
+        view.generation = stamp[1:].hex()
+    elif generation is not None:
+        view.generation = MARKED if cells.is_mark(generation) else UNKNOWN
+    raw = view.raw
+    if raw is None:
+        return
+    kind = raw[:1]
+    if kind == cells.MARK:
+        view.state = MARKED
+        view.marks = _marks(raw, now)
+        view.reason = "a writer is about to commit"
+    elif kind == cells.LEASE:
+        view.state = LEASED
+        view.reason = "a reader is about to fill it"
+    elif (value := cells.unpack_value(raw)) is not None:
+        view.value = value
+        view.soft_ms = round(value.soft * 1000) - now if value.soft else None
+        _judge_value(view, value, table, stamp, epoch)
+    else:
+        view.state = UNKNOWN
+
+
+def _judge_value(
+    view: CellView, value: cells.Value, table: Table, stamp: bytes | None, epoch: bytes
+) -> None:
+    reasons = []
+    if value.epoch != epoch:
+        reasons.append("other epoch (stored in another run of the server)")
+    if value.stamps != stamp:
+        reasons.append(f"old generation ({value.stamps[1:].hex()})")
+    if value.fingerprint != table.fingerprint:
+        # Its columns are those of other code: the bytes say nothing here.
+        view.state, reasons = STALE, [*reasons, "other schema (stored by another version)"]
+    else:
+        view.state = STALE if reasons else HIT
+        try:
+            view.values = table.codec.decode(value.payload)
+        except Corrupt as error:
+            view.state, reasons = CORRUPT, [*reasons, str(error)]
+        else:
+            names = [item.attname for item in table.fields]
+            view.columns = dict(zip(names, view.values, strict=True))
+    view.reason = "; ".join(reasons)
+
+
+def _marks(raw: bytes, now: int) -> list[tuple[str, int]]:
+    """Each writer's token and how long its mark still counts; negative when it is over."""
+    found = []
+    for start in range(1, len(raw), _MARK_SIZE):
+        token = raw[start : start + cells.TOKEN_SIZE]
+        deadline = raw[start + cells.TOKEN_SIZE : start + _MARK_SIZE]
+        found.append((token.hex(), int(deadline) - now))
+    return found

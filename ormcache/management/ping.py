@@ -1,0 +1,61 @@
+"""Connect to the server and report what is found. Fails if the cache cannot work with it."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from statistics import median
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from ormcache import cells, runtime
+from ormcache.keys import site_prefix
+from ormcache.management.output import Output
+from ormcache.management.server import look, warn_of
+
+ROUND_TRIPS = 20
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """It takes none of its own."""
+
+
+def handle(options: dict[str, Any], out: Output) -> None:
+    server = look()
+    _try_scripts()
+    latency = _latency_us()
+    warnings = warn_of(server, out)
+    data = {**server.data(), "latency_us": latency, "scripts": True, "warnings": warnings}
+    text = [
+        *server.lines(),
+        f"Latency      {latency:,} µs (median of {ROUND_TRIPS} round trips)",
+        "Scripts      run",
+    ]
+    out.result(data, text)
+
+
+def _latency_us() -> int:
+    """Microseconds of a round trip."""
+    store = runtime.current().store
+    took = []
+    for _ in range(ROUND_TRIPS):
+        started = time.perf_counter()
+        store.run([("PING",)])
+        took.append(time.perf_counter() - started)
+    return round(median(took) * 1_000_000)
+
+
+def _try_scripts() -> None:
+    """Mark and release a key of its own: shows that scripts load and that the user may write.
+
+    Raises ``StoreError`` or ``CommandError``.
+    """
+    cache = runtime.current()
+    key, token = site_prefix(cache.config.namespace) + b"ping", cells.new_token()
+    cache.writer.mark(token, [key])
+    if cache.writer.release(token, [key]):
+        raise CommandError(
+            f"{cache.store.where} takes marks but does not keep them: its memory is full, or "
+            "another server answers each time."
+        )
