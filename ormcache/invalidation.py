@@ -21,7 +21,7 @@ def invalidate(target: Any) -> None:
     and once more at the commit. Raises ``TypeError`` for anything else, and
     ``InvalidationFailed`` when Redis does not answer.
     """
-    if isinstance(target, type) and issubclass(target, models.Model) and not target._meta.abstract:
+    if isinstance(target, type) and _is_concrete(target):
         invalidate_tables(_tables(target), router.db_for_write(target))
     elif isinstance(target, QuerySet):
         _invalidate_queryset(target)
@@ -30,6 +30,12 @@ def invalidate(target: Any) -> None:
         _invalidate_pks(type(target), [target.pk], using)
     else:
         raise TypeError(f"invalidate() takes an instance, a queryset or a model, not {target!r}.")
+
+
+def _is_concrete(kind: type) -> bool:
+    # The class Model itself has no _meta.
+    meta = getattr(kind, "_meta", None)
+    return issubclass(kind, models.Model) and meta is not None and not meta.abstract
 
 
 async def ainvalidate(target: Any) -> None:

@@ -129,10 +129,9 @@ def check_declared(items: Any) -> tuple[Any, ...]:
         if isinstance(item, QuerySet):
             continue
         model = item if isinstance(item, type) else type(item)
-        if not issubclass(model, models.Model) or model._meta.abstract:
+        meta = getattr(model, "_meta", None)
+        if not issubclass(model, models.Model) or meta is None or meta.abstract:
             raise TypeError(f"depends_on takes instances, models and querysets, not {item!r}.")
         if not isinstance(item, type) and item.pk is None:
-            raise ValueError(
-                f"depends_on was given an unsaved {model._meta.label}: save it first."
-            )
+            raise ValueError(f"depends_on was given an unsaved {meta.label}: save it first.")
     return checked
