@@ -20,10 +20,10 @@ class CachedModel(models.Model):
 
     _ormcache_cached: ClassVar[bool] = True
 
-    objects: ClassVar[CacheManager[Self]] = CacheManager()
-    nocache: ClassVar[models.Manager[Self]] = models.Manager()
+    objects = CacheManager()
+    nocache = models.Manager()
     # The base manager where a model's own ``objects`` may hide rows from it.
-    _every_row: ClassVar[CacheManager[Self]] = CacheManager()
+    _every_row = CacheManager()
 
     class Meta:
         abstract = True

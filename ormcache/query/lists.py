@@ -6,6 +6,7 @@ runs, and what it gave is stored under the stamps of before.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from ormcache.query.dependencies import Dependencies
 from ormcache.schema import DEFAULT, options_of
 from ormcache.stats import counters
 from ormcache.writes.transaction import ConnectionState, state_of
+
+logger = logging.getLogger("ormcache")
 
 MOST_HELD = 1000
 """Pointers of one entry noted beside their rows; the rest is known by stamps alone."""
@@ -187,4 +190,6 @@ def read_data(
 
 
 def count_uncached(error: Exception) -> None:
+    """Note that a read went to the database, and for what reason."""
+    logger.debug("ormcache.uncached: %s", error)
     counters["uncached" if isinstance(error, Uncacheable) else "store_error"] += 1

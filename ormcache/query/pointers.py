@@ -32,13 +32,14 @@ class Pointers:
         query = queryset.query
         self._schema = rows_of(queryset.model, using)
         self._attnames = loaded_attnames(self._schema, query)
-        if query.select_related and len(self._attnames) < len(self._schema.attnames):
-            raise Uncacheable("it defers fields and follows relations")
         self._branches: list[Branch] = (
             branches_of(self._schema, query.select_related, query.max_depth)
             if query.select_related
             else []
         )
+        for branch in self._branches:
+            if branch.near not in self._attnames:
+                raise Uncacheable(f"it defers {branch.path} and follows it")
         self._annotations = [*query.extra_select, *query.annotation_select]
         self._paths = stored_paths(self._branches)
         self.needs_entry = bool(self._paths)

@@ -27,6 +27,8 @@ class Branch:
     schema: Schema
     model: type[models.Model]
     pointer: int | None
+    near: str
+    """The attribute that has to be loaded for the relation to be followed."""
     set_near: Callable[[Any, Any], None]
     set_far: Callable[[Any, Any], None] | None
     branches: list[Branch] = field(default_factory=list)
@@ -86,7 +88,13 @@ def _forward(schema: Schema, relation: Any, path: str) -> Branch:
         pointer = None
     far = relation.remote_field.set_cached_value if relation.unique else None
     return Branch(
-        path, target, relation.remote_field.model, pointer, relation.set_cached_value, far
+        path,
+        target,
+        relation.remote_field.model,
+        pointer,
+        relation.attname,
+        relation.set_cached_value,
+        far,
     )
 
 
@@ -100,6 +108,7 @@ def _reverse(schema: Schema, relation: Any, path: str) -> Branch:
         _schema(relation.related_model),
         relation.related_model,
         None,
+        schema.model._meta.pk.attname,
         relation.set_cached_value,
         relation.field.set_cached_value,
     )

@@ -74,14 +74,9 @@ def parse(sql: str) -> Statement:
     return _parse(sql) if len(sql) > _MEMOISED else _memoised(sql)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def _memoised(sql: str) -> Statement:
     return _parse(sql)
-
-
-def forget() -> None:
-    """Drop what is memoised."""
-    _memoised.cache_clear()
 
 
 def _parse(sql: str) -> Statement:
@@ -129,7 +124,7 @@ _KINDS = {
     Kind.SAVEPOINT: "SAVEPOINT RELEASE",
     Kind.SESSION: "SET RESET USE PRAGMA DISCARD ATTACH DETACH DEALLOCATE START KILL",
 }
-# What any other verb does is not known: it counts as a write.
+# Every other verb counts as a write: INSERT, CALL, and those nobody has heard of.
 _KIND_OF = {verb: kind for kind, verbs in _KINDS.items() for verb in verbs.split()}
 
 # Of several statements in a text the one that counts most is the last of these.
@@ -254,7 +249,7 @@ def _selects_into(words: list[str]) -> bool:
 
 
 def _truncates(words: list[str]) -> bool:
-    # Dropping a column or a constraint leaves the rows of other tables alone.
+    # ALTER TABLE … DROP COLUMN … CASCADE leaves the rows of other tables alone.
     drops = words[0] != "ALTER" and "DROP" in words and "CASCADE" in words
     return drops or "TRUNCATE" in words
 
@@ -274,7 +269,7 @@ _VISIBILITY = frozenset(
     "ROLE AUTHORIZATION SESSION_AUTHORIZATION ROW_SECURITY SCHEMA SEARCH_PATH"
     " SQL_SELECT_LIMIT SYSTEM_VERSIONING_ASOF".split()
 )
-_SET_CONFIG = re.compile(r"set_config\s*\(\s*(?:'([^']*)'\s*,)?", re.IGNORECASE)
+_SET_CONFIG = re.compile(r"set_config(?:\s*\(\s*'([^']*)'\s*,)?", re.IGNORECASE)
 
 
 def _settings(sql: str, parts: list[list[str]]) -> tuple[bool, bool]:
@@ -291,7 +286,7 @@ def _settings(sql: str, parts: list[list[str]]) -> tuple[bool, bool]:
             isolation |= "ISOLATION" in words or "SNAPSHOT" in words
         elif verb in ("USE", "ATTACH", "DETACH"):
             visibility = True
-    for name in _SET_CONFIG.findall(sql):
+    for name in _SET_CONFIG.findall(sql):  # Empty if it is no plain literal.
         isolation |= not name or name.upper() in _ISOLATION
         visibility |= not name or name.upper() in _VISIBILITY
     return isolation, visibility
