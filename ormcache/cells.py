@@ -2,9 +2,9 @@
 
 A cell is absent, or one of::
 
-    V epoch8 fingerprint8 stamp9* nonce8 soft8 cost4 payload    a value (row cell or list entry)
+    V epoch8 fingerprint8 stamp13* nonce8 soft8 cost4 payload   a value (row cell or list entry)
     L epoch8 nonce8                                             a reader's lease
-    S nonce8                                                    a stamp or generation
+    S nonce12                                                   a stamp or generation
     W (token16 deadline13)*                                     writers' marks
 
 The part a reader compares stands first and is contiguous, so "is this a hit" is one
@@ -26,7 +26,8 @@ MARK = b"W"
 EPOCH_SIZE = 8
 FINGERPRINT_SIZE = 8
 NONCE_SIZE = 8
-STAMP_SIZE = 1 + NONCE_SIZE
+ROSTER_SIZE = 4
+STAMP_SIZE = 1 + ROSTER_SIZE + NONCE_SIZE
 TOKEN_SIZE = 16
 
 _TAIL = struct.Struct(">8sdf")
@@ -63,8 +64,22 @@ def pack_lease(epoch: bytes, nonce: bytes) -> bytes:
     return LEASE + epoch + nonce
 
 
-def pack_stamp(nonce: bytes) -> bytes:
-    return STAMP + nonce
+def new_stamp(roster: bytes = bytes(ROSTER_SIZE)) -> bytes:
+    """A stamp nobody has seen. That of a table's lists names the ``roster`` of partitions whose
+    stamps its writers keep (see ``schema.Roster``)."""
+    return STAMP + roster + new_nonce()
+
+
+def roster_of(stamp: bytes | None) -> bytes | None:
+    """The roster a stamp names; ``None`` when it is absent, marked or no stamp."""
+    if stamp is None or len(stamp) != STAMP_SIZE or stamp[:1] != STAMP:
+        return None
+    return stamp[1 : 1 + ROSTER_SIZE]
+
+
+def stamp_of_value(value: Value) -> bytes:
+    """What stands for a row cell among stamps: its nonce, which every fill renews."""
+    return STAMP + bytes(ROSTER_SIZE) + value.nonce
 
 
 def join_stamps(found: list[bytes | None]) -> bytes | None:

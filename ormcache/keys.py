@@ -7,6 +7,7 @@ All keys start with the site's ``NAMESPACE``; what a user can influence (a prima
 from __future__ import annotations
 
 import hashlib
+import uuid
 from typing import NamedTuple
 
 # Part of every key: a change of the protocol's bytes must not meet cells of the old one.
@@ -17,6 +18,8 @@ _KINDS = {
     b"lists": "stamp",
     b"rows": "stamp",
     b"col": "stamp",
+    b"loose": "stamp",
+    b"part": "stamp",
     b"row": "row",
     b"list": "list",
     b"named": "named",
@@ -46,7 +49,17 @@ class TableKeys:
     ``namespace`` is the site's, ``database`` names the database (see ``schema.database_label``).
     """
 
-    __slots__ = ("_row", "columns", "generation", "lists", "prefix", "rows", "table")
+    __slots__ = (
+        "_loose",
+        "_partition",
+        "_row",
+        "columns",
+        "generation",
+        "lists",
+        "prefix",
+        "rows",
+        "table",
+    )
 
     def __init__(self, namespace: str, database: str, table: str) -> None:
         self.table = table
@@ -56,6 +69,8 @@ class TableKeys:
         self.rows = self.prefix + b"rows"
         self.columns = self.prefix + b"col:"
         self._row = self.prefix + b"row:"
+        self._loose = self.prefix + b"loose:"
+        self._partition = self.prefix + b"part:"
 
     def row(self, pk: object) -> bytes:
         """The row cell of ``pk`` (an int, str or UUID already normalised by its field)."""
@@ -64,6 +79,19 @@ class TableKeys:
     def column(self, column: str) -> bytes:
         """The stamp of one column: bumped when any row changes in it."""
         return self.columns + column.encode()
+
+    def loose_column(self, column: str) -> bytes:
+        """The stamp of one column for changes in rows whose partitions are not known."""
+        return self._loose + column.encode()
+
+    def partition(self, column: str, token: bytes) -> bytes:
+        """The stamp of the rows whose ``column`` has the value ``token`` stands for: bumped when
+        one comes or goes."""
+        return self._partition + _part(column) + b":" + token
+
+    def partition_column(self, column: str, token: bytes, changed: str) -> bytes:
+        """The same rows' stamp for changes in the column ``changed``."""
+        return self.partition(column, token) + b":" + changed.encode()
 
     def entry(self, digest: bytes) -> bytes:
         """The list entry of a query by its fingerprint."""
@@ -80,6 +108,21 @@ class TableKeys:
     def dependents(self, pk: object) -> bytes:
         """Reverse dependencies: entries that declared the row in ``depends_on``."""
         return self.prefix + b"deps:" + _suffix(str(pk))
+
+
+def value_token(value: object) -> bytes:
+    """A column's value as a part of a key: ``None``, an int, a UUID or text.
+
+    Text is hashed, so that no value can name another partition's key.
+    """
+    if value is None:
+        return b"-"
+    if type(value) is int:
+        return b"%d" % value
+    if type(value) is uuid.UUID:
+        return value.hex.encode()
+    raw = str(value).encode("utf-8", "surrogatepass")
+    return b"~" + hashlib.blake2b(raw, digest_size=16).hexdigest().encode()
 
 
 def site_prefix(namespace: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,12 +15,26 @@ from django.db import models
 from ormcache.codec.rows import RowCodec
 from ormcache.conf import timeout_seconds
 from ormcache.exceptions import ConfigError, Uncacheable, Unrepresentable
+from ormcache.keys import value_token
 
 DEFAULT = object()
 """Stands for "as the site's setting says"."""
 
 _INTEGERS = (models.IntegerField, models.AutoField)
 _TEXTS = {models.CharField, models.SlugField, models.TextField}
+_FOREIGN_KEYS = {models.ForeignKey, models.OneToOneField}
+_EXACT_INTEGERS = {
+    models.AutoField,
+    models.BigAutoField,
+    models.BigIntegerField,
+    models.IntegerField,
+    models.PositiveBigIntegerField,
+    models.PositiveIntegerField,
+    models.PositiveSmallIntegerField,
+    models.SmallAutoField,
+    models.SmallIntegerField,
+}
+_PLAIN_PRE_SAVES = {models.Field.pre_save}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,43 @@ class Options:
     partitions: Sequence[str] | None = None
     identity_map: str | None = "weak"
     multi_db: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A column by whose value lists are told apart: those over other values are left alone.
+
+    ``kind`` is the Python type of its values, whose equality is the database's.
+    """
+
+    column: str
+    position: int
+    kind: type
+    field: Any
+
+    def token(self, value: Any) -> bytes | None:
+        """``value`` as a part of a key; ``None`` when it is not surely what the row will hold."""
+        if value is None or type(value) is self.kind:
+            return value_token(value)
+        if self.kind is str or isinstance(value, float):
+            return None
+        try:
+            value = self.field.to_python(value)
+        except Exception:
+            return None
+        return value_token(value) if type(value) is self.kind else None
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The partitions of a table whose stamps its writers keep.
+
+    ``id`` tells two versions of the code apart that partition differently: neither relies on
+    stamps the other does not keep.
+    """
+
+    id: bytes
+    partitions: tuple[Partition, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +104,12 @@ class Table:
     pk_type: type
     positions: dict[str, int]
     generated: frozenset[str]
+    roster: Roster
+    loose_text_roster: Roster
+
+    def roster_on(self, vendor: str) -> Roster:
+        """The partitions that count on a database of this kind. MySQL compares text loosely."""
+        return self.loose_text_roster if vendor == "mysql" else self.roster
 
     def normalise(self, pk: object) -> Any:
         """``pk`` as the row's key; ``None`` when it is not surely what the database compares."""
@@ -135,6 +192,7 @@ def table_of(model: type[models.Model]) -> Table:
         raise Uncacheable(f"a field has no exact encoding: {error}") from error
     shape = [meta.db_table, codec.token]
     shape += [f"{item.attname}|{item.column}" for item in fields]
+    partitions = tuple(_partitions(model, fields))
     return Table(
         name=meta.db_table,
         model=model,
@@ -146,7 +204,40 @@ def table_of(model: type[models.Model]) -> Table:
         pk_type=_pk_type(model),
         positions={item.column: i for i, item in enumerate(fields)},
         generated=frozenset(item.column for item in fields if item.generated),
+        roster=_roster(partitions),
+        loose_text_roster=_roster(tuple(each for each in partitions if each.kind is not str)),
     )
+
+
+def _roster(partitions: tuple[Partition, ...]) -> Roster:
+    named = "\n".join(f"{each.column} {each.kind.__name__}" for each in partitions)
+    return Roster(hashlib.blake2b(named.encode(), digest_size=4).digest(), partitions)
+
+
+def _partitions(model: type[models.Model], fields: tuple[Any, ...]) -> Iterator[Partition]:
+    chosen = options_of(model).partitions
+    for position, item in enumerate(fields):
+        named = item.unique or item.is_relation if chosen is None else item.name in chosen
+        kind = partition_kind(item)
+        if named and kind is not None and not item.primary_key:
+            yield Partition(item.column, position, kind, _final_target(item))
+
+
+def partition_kind(item: Any) -> type | None:
+    """The type of the values a field can be partitioned by, ``None`` if it cannot be."""
+    if item.generated or (item.is_relation and type(item) not in _FOREIGN_KEYS):
+        return None
+    target = _final_target(item)
+    if type(item).pre_save not in _PLAIN_PRE_SAVES:
+        # What it writes need not be what the instance holds.
+        return None
+    if type(target) in _EXACT_INTEGERS:
+        return int
+    if type(target) is models.UUIDField:
+        return uuid.UUID
+    if type(target) in _TEXTS and not target.db_collation:
+        return str
+    return None
 
 
 def _examine(model: type[models.Model]) -> Schema | str:

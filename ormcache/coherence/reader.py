@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ormcache import cells
 from ormcache.coherence.store import Command, Store
@@ -75,6 +75,10 @@ class Entry:
     """Keys of the stamps it relies on."""
     rows: frozenset[bytes] = frozenset()
     """Those of the stamps that are row cells: what counts of them is their nonce."""
+    rosters: Mapping[bytes, bytes] = field(default_factory=dict)
+    """By key of a table's lists stamp: the roster of partitions whose stamps are kept for it."""
+    is_narrow: bool = False
+    """Whether stamps of partitions stand among the stamps: they count only under that roster."""
     found: Sequence[bytes | None] = ()
     cell: bytes | None = None
     epoch: bytes = b""
@@ -122,7 +126,7 @@ class Reader:
         asked: list[tuple[int, int, bytes, bytes]] = []
         for rows in groups:
             # Also where it is known: asking for it prolongs its life.
-            fresh = cells.pack_stamp(cells.new_nonce())
+            fresh = cells.new_stamp()
             commands.append(("STAMP", rows.generation, fresh, stamp_ms))
         for number, rows in enumerate(groups):
             for position in misses[number]:
@@ -197,8 +201,8 @@ class Reader:
             return None
         if absent:
             commands: list[Command] = [
-                ("STAMP", entry.stamps[i], cells.pack_stamp(cells.new_nonce()), stamp_ms)
-                for i in absent
+                ("STAMP", key, cells.new_stamp(entry.rosters.get(key, _NO_ROSTER)), stamp_ms)
+                for key in (entry.stamps[i] for i in absent)
             ]
             epoch, replies = self._store.run(commands)
             if epoch != entry.epoch:
@@ -206,7 +210,7 @@ class Reader:
             for i, reply in zip(absent, replies, strict=True):
                 found[i] = reply
         stamps = _as_stamps(found)
-        if stamps is None:
+        if stamps is None or not _has_rosters(entry, found):
             return None
         return cells.value_prefix(entry.epoch, entry.fingerprint, stamps)
 
@@ -235,7 +239,7 @@ class Reader:
         ]
         if random.random() < _PROLONG:
             commands += [
-                ("STAMP", stamp, cells.pack_stamp(cells.new_nonce()), stamp_ms)
+                ("STAMP", stamp, cells.new_stamp(entry.rosters.get(stamp, _NO_ROSTER)), stamp_ms)
                 for stamp in entry.stamps
                 if stamp not in entry.rows
             ]
@@ -263,6 +267,26 @@ _PROLONG = 1 / 16
 _OBSERVED = 1 + cells.EPOCH_SIZE + cells.FINGERPRINT_SIZE + cells.STAMP_SIZE + cells.NONCE_SIZE
 
 
+_NO_ROSTER = bytes(cells.ROSTER_SIZE)
+
+
+def is_foreign(entry: Entry) -> bool:
+    """Whether a table's writers keep the stamps of another roster than the entry relies on."""
+    found = zip(entry.stamps, entry.found, strict=True)
+    return entry.is_narrow and any(
+        key in entry.rosters and cells.roster_of(stamp) not in (None, entry.rosters[key])
+        for key, stamp in found
+    )
+
+
+def _has_rosters(entry: Entry, found: Sequence[bytes | None]) -> bool:
+    return not entry.is_narrow or all(
+        cells.roster_of(stamp) == entry.rosters[key]
+        for key, stamp in zip(entry.stamps, found, strict=True)
+        if key in entry.rosters
+    )
+
+
 def _is_known(cell: bytes | None, is_row: bool) -> bool:
     """Whether a stamp, or a row cell that counts as one, is there; a mark counts as there."""
     if cell is None:
@@ -284,5 +308,5 @@ def _as_stamps(found: Sequence[bytes | None]) -> bytes | None:
     stamps: list[bytes | None] = []
     for cell in found:
         value = cells.unpack_value(cell)
-        stamps.append(cell if value is None else cells.pack_stamp(value.nonce))
+        stamps.append(cell if value is None else cells.stamp_of_value(value))
     return cells.join_stamps(stamps)

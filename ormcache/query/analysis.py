@@ -27,6 +27,8 @@ class Plan:
 
     tables: Mapping[str, frozenset[str]]
     models: Mapping[str, type[Model]]
+    once: frozenset[str]
+    """The tables with one alias only: a condition on it is one on all their rows that count."""
 
 
 _plans: Memo[Structure, Plan] = Memo(2048)
@@ -50,6 +52,7 @@ def _plan(query: Query) -> Plan:
     return Plan(
         MappingProxyType({table: _narrow(columns) for table, columns in reads.tables.items()}),
         MappingProxyType(reads.models),
+        frozenset(table for table, count in reads.aliases.items() if count == 1),
     )
 
 

@@ -15,8 +15,9 @@ from ormcache.exceptions import Uncacheable
 from ormcache.keys import TableKeys
 from ormcache.query import analysis, fingerprint
 from ormcache.query.memo import Memo
+from ormcache.query.restrictions import Restriction, restrictions
 from ormcache.query.rows import read_row
-from ormcache.schema import schema_or_none
+from ormcache.schema import Partition, Table, schema_or_none
 from ormcache.writes.watched import watched_tables
 
 EVERY_COLUMN = frozenset({"*"})
@@ -31,38 +32,95 @@ class Dependencies:
     fingerprint: bytes = b""
     declared: list[tuple[TableKeys, Any]] = field(default_factory=list)
     """Rows named in ``depends_on``: their reverse dependency is kept."""
+    rosters: dict[bytes, bytes] = field(default_factory=dict)
+    """By lists stamp: the roster of the partitions whose stamps its table's writers keep."""
 
 
-_by_structure: Memo[tuple[str, str, Any], Dependencies] = Memo(4096)
+Tokens = tuple[tuple[bytes, ...] | None, ...]
 
 
-def of_query(query: Any, structure: Any, label: str) -> Dependencies:
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """What all queries of one structure depend on, but for the partitions they name."""
+
+    plan: analysis.Plan
+    label: str
+    restrictions: tuple[Restriction, ...]
+    coarse: Dependencies
+    """By whole tables, whatever values are named."""
+
+    def bind(self, query: Any) -> Dependencies:
+        """The dependencies of ``query``, narrowed to the partitions it names."""
+        if not self.restrictions:
+            return self.coarse
+        tokens = tuple(restriction.tokens(query) for restriction in self.restrictions)
+        found = _bound.get((self, tokens))
+        if found is None:
+            found = _bound[self, tokens] = self._narrowed(tokens)
+        return found
+
+    def _narrowed(self, tokens: Tokens) -> Dependencies:
+        named = {
+            restriction.table: (restriction.partition, values)
+            for restriction, values in zip(self.restrictions, tokens, strict=True)
+            if values is not None
+        }
+        coarse = self.coarse
+        found = Dependencies(
+            tables=coarse.tables, fingerprint=coarse.fingerprint, rosters=coarse.rosters
+        )
+        for name in self.coarse.tables:
+            columns = self.plan.tables[name]
+            if name not in named:
+                found.stamps += _table_stamps(name, columns, self.label)
+                continue
+            partition, values = named[name]
+            found.stamps += _partition_stamps(name, columns, self.label, partition, values)
+        return found
+
+
+_templates: Memo[tuple[str, str, Any], Template] = Memo(4096)
+_bound: Memo[tuple[Template, Tokens], Dependencies] = Memo(8192)
+
+
+def of_query(query: Any, structure: Any, label: str, vendor: str) -> Template:
     """What a query depends on in the database ``label``; remembered by its structure.
 
     Raises ``Uncacheable`` when it reads a table nobody watches.
     """
     memo = (runtime.current().config.namespace, label, structure)
-    found = _by_structure.get(memo)
+    found = _templates.get(memo)
     if found is None:
         plan = analysis.plan(query, structure)
-        found = _of_plan(plan, label)
-        _by_structure[memo] = found
+        coarse = _coarse(plan, label, vendor)
+        narrow = tuple(restrictions(query, plan, vendor))
+        found = _templates[memo] = Template(plan, label, narrow, coarse)
     return found
 
 
 def forget() -> None:
-    _by_structure.clear()
+    _templates.clear()
+    _bound.clear()
 
 
-def _of_plan(plan: Any, label: str) -> Dependencies:
+def _coarse(plan: analysis.Plan, label: str, vendor: str) -> Dependencies:
     found = Dependencies()
     shape = hashlib.blake2b(digest_size=8)
     for name in sorted(plan.tables):
-        found.tables.append(name)
-        found.stamps += _table_stamps(name, plan.tables[name], label)
+        _add_table(found, name, plan.tables[name], label, vendor)
         shape.update(_shape(name).encode())
     found.fingerprint = shape.digest()
     return found
+
+
+def _add_table(
+    found: Dependencies, name: str, columns: frozenset[str], label: str, vendor: str
+) -> None:
+    found.tables.append(name)
+    found.stamps += _table_stamps(name, columns, label)
+    table = watched_tables()[name].table
+    if table is not None:
+        found.rosters[runtime.current().keys(label, name).lists] = table.roster_on(vendor).id
 
 
 def _table_stamps(name: str, columns: frozenset[str], label: str) -> list[bytes]:
@@ -73,9 +131,33 @@ def _table_stamps(name: str, columns: frozenset[str], label: str) -> list[bytes]
     table = watched.table
     if table is None:
         return [keys.lists]
+    named = _named_columns(table, columns)
+    return [keys.lists, keys.rows, *(keys.column(column) for column in named)]
+
+
+def _partition_stamps(
+    name: str,
+    columns: frozenset[str],
+    label: str,
+    partition: Partition,
+    tokens: Iterable[bytes],
+) -> list[bytes]:
+    """The stamps of some values' partitions: those of other values never touch them."""
+    keys = runtime.current().keys(label, name)
+    table: Any = watched_tables()[name].table
+    # A row that moves between partitions changes the membership of both.
+    named = [each for each in _named_columns(table, columns) if each != partition.column]
+    stamps = [keys.lists, *(keys.loose_column(column) for column in named)]
+    for token in tokens:
+        stamps.append(keys.partition(partition.column, token))
+        stamps += [keys.partition_column(partition.column, token, column) for column in named]
+    return stamps
+
+
+def _named_columns(table: Table, columns: frozenset[str]) -> list[str]:
     if columns == EVERY_COLUMN or columns & table.generated:
         columns = frozenset(table.positions)
-    return [keys.lists, keys.rows, *(keys.column(column) for column in sorted(columns))]
+    return sorted(columns)
 
 
 def _shape(name: str) -> str:
@@ -84,7 +166,7 @@ def _shape(name: str) -> str:
     return ";".join([name, *(f"{f.attname},{f.column},{f.get_internal_type()}" for f in fields)])
 
 
-def declared(items: Iterable[Any], label: str, using: str) -> Dependencies:
+def declared(items: Iterable[Any], label: str, vendor: str, using: str) -> Dependencies:
     """What ``cache(depends_on=…)`` names: instances, models and querysets.
 
     An instance stands for its row: the nonce of its cell, which every write drops. Its row is
@@ -94,24 +176,25 @@ def declared(items: Iterable[Any], label: str, using: str) -> Dependencies:
     for item in items:
         if isinstance(item, QuerySet):
             structure, _ = fingerprint.walk(item.query)
-            one = of_query(item.query, structure, label)
+            one = of_query(item.query, structure, label, vendor).coarse
             found.stamps += one.stamps
             found.tables += one.tables
+            found.rosters |= one.rosters
         elif isinstance(item, type) and issubclass(item, models.Model):
-            found.stamps += _table_stamps(item._meta.db_table, EVERY_COLUMN, label)
-            found.tables.append(item._meta.db_table)
+            _add_table(found, item._meta.db_table, EVERY_COLUMN, label, vendor)
         else:
-            _add_instance(found, item, label, using)
+            _add_instance(found, item, label, vendor, using)
     return found
 
 
-def _add_instance(found: Dependencies, item: models.Model, label: str, using: str) -> None:
+def _add_instance(
+    found: Dependencies, item: models.Model, label: str, vendor: str, using: str
+) -> None:
     schema = schema_or_none(type(item))
-    name = item._meta.db_table
-    found.tables.append(name)
     if schema is None or any(table.normalise(item.pk) is None for table in schema.tables):
-        found.stamps += _table_stamps(name, EVERY_COLUMN, label)
+        _add_table(found, item._meta.db_table, EVERY_COLUMN, label, vendor)
         return
+    found.tables.append(item._meta.db_table)
     read_row(schema, schema.table.normalise(item.pk), using)
     for table in schema.tables:
         pk = table.normalise(item.pk)

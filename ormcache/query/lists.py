@@ -16,10 +16,9 @@ from django.db import connections
 
 from ormcache import runtime
 from ormcache.codec.values import pack, unpack
-from ormcache.coherence.reader import Entry
+from ormcache.coherence.reader import Entry, is_foreign
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.query import dependencies, fingerprint
-from ormcache.query.dependencies import Dependencies
 from ormcache.schema import DEFAULT, options_of
 from ormcache.stats import counters
 from ormcache.writes.transaction import ConnectionState, state_of
@@ -50,31 +49,35 @@ class ListEntry:
         cache = runtime.current()
         self.using = using
         self.state: ConnectionState = state_of(connections[using])
-        label = self.state.label
+        label, vendor = self.state.label, connections[using].vendor
         self._model = queryset.model
         self._options = options
-        self.dependencies: Dependencies = dependencies.of_query(query, structure, label)
-        stamps, tables = self.dependencies.stamps, self.dependencies.tables
+        template = dependencies.of_query(query, structure, label, vendor)
+        self._coarse = template.coarse.stamps
+        narrow = template.bind(query)
+        stamps, tables, rosters = narrow.stamps, narrow.tables, narrow.rosters
         rows: frozenset[bytes] = frozenset()
         extra: list[bytes] = [kind]
         if options.depends_on:
-            named = dependencies.declared(options.depends_on, label, using)
+            named = dependencies.declared(options.depends_on, label, vendor, using)
+            self._coarse = [*self._coarse, *named.stamps]
             stamps, tables = [*stamps, *named.stamps], [*tables, *named.tables]
             extra += named.stamps
             self._declared = named.declared
+            rosters = rosters | named.rosters
             rows = frozenset(row_keys.row(pk) for row_keys, pk in named.declared)
         else:
             self._declared = []
         self.tables = tables
         keys = cache.keys(label, queryset.model._meta.db_table)
-        shape = self.dependencies.fingerprint
+        shape = narrow.fingerprint
         if options.key is None:
             key = keys.entry(fingerprint.digest(structure, values, *extra))
         else:
             # The developer's key stands for the values, not for what is asked of the database.
             key = keys.named_entry(options.key)
             shape = fingerprint.digest(structure, [], shape, *extra)[:8]
-        self.entry = Entry(key, shape, stamps, rows)
+        self.entry = Entry(key, shape, stamps, rows, rosters, narrow is not template.coarse)
 
     @property
     def is_dirty(self) -> bool:
@@ -89,11 +92,7 @@ class ListEntry:
         if self._options.reset:
             self._look()
             return MISSING
-        try:
-            payload = runtime.current().reader.read_entry(self.entry)
-        except StoreError:
-            counters["store_error"] += 1
-            raise
+        payload = self._look()
         if payload is None:
             counters["list_miss"] += 1
             return MISSING
@@ -106,8 +105,14 @@ class ListEntry:
         counters["list_hit"] += 1
         return found
 
-    def _look(self) -> None:
-        runtime.current().reader.read_entry(self.entry)
+    def _look(self) -> bytes | None:
+        read = runtime.current().reader.read_entry
+        payload = read(self.entry)
+        if payload is None and is_foreign(self.entry):
+            # Another version of the code keeps other partitions: rely on whole tables meanwhile.
+            self.entry.stamps, self.entry.is_narrow = self._coarse, False
+            payload = read(self.entry)
+        return payload
 
     def capture(self) -> bytes | None:
         """The permission to store what is read from the database after this call."""

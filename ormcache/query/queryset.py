@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -28,7 +29,7 @@ from ormcache.query.pointers import Pointers, plain, rows_of
 from ormcache.query.rows import read_row
 from ormcache.schema import DEFAULT, Table, options_of, schema_or_none
 from ormcache.stats import counters
-from ormcache.writes.announce import inserting, literal_pks, updating
+from ormcache.writes.announce import insert, literal_pks, updating
 
 _M = TypeVar("_M", bound=models.Model)
 _PLAIN_OPTIONS = EntryOptions()
@@ -322,7 +323,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if changes is None:
             return super().update(**kwargs)
         self._for_write = True
-        with updating(changes, self._literal_pks(), self.db, compare=False):
+        with updating(changes, self._literal_pks(), self.db):
             return super().update(**kwargs)
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -330,7 +331,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     def _update(self, values: Any, *args: Any, **kwargs: Any) -> Any:
         # What Model.save() calls: the values are those of one instance.
         changes = [(field, value) for field, _, value in values]
-        with updating(changes, self._literal_pks(), self.db, compare=True):
+        with updating(changes, self._literal_pks(), self.db):
             return super()._update(values, *args, **kwargs)  # type: ignore[misc]
 
     _update.alters_data = True  # type: ignore[attr-defined]
@@ -339,8 +340,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     def _insert(self, objs: Any, fields: Any, *args: Any, **kwargs: Any) -> Any:
         using = kwargs.get("using") or self.db
         replaces = bool(kwargs.get("on_conflict")) and bool(kwargs.get("update_fields"))
-        with inserting(self.model, using, replaces=replaces):
-            return super()._insert(objs, fields, *args, **kwargs)  # type: ignore[misc]
+        run = partial(super()._insert, objs, fields, *args, **kwargs)  # type: ignore[misc]
+        return insert(self.model, objs, fields, using, run, replaces=replaces)
 
     _insert.alters_data = True  # type: ignore[attr-defined]
     _insert.queryset_only = False  # type: ignore[attr-defined]

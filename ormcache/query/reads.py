@@ -6,6 +6,7 @@ Django's compiler that make them, so they are the ones of the SQL; nothing is co
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -39,6 +40,8 @@ class Reads:
     def __init__(self) -> None:
         self.tables: dict[str, set[str]] = {}
         self.models: dict[str, type[Model]] = {}
+        self.aliases: Counter[str] = Counter()
+        """How many aliases a table has, over all parts of the query."""
 
     def query(self, query: Query, outer: Scope = (), *, rows_apart: bool = False) -> None:
         """Add what ``query`` reads. ``rows_apart``: the default columns are fetched elsewhere.
@@ -109,6 +112,7 @@ class Reads:
             if not query.alias_refcount[alias]:
                 continue
             self.tables.setdefault(table.table_name, set())
+            self.aliases[table.table_name] += 1
             if isinstance(table, Join):
                 self._join(table, scope)
                 if query.extra:

@@ -6,12 +6,11 @@ not announced is found by ``writes.sqlwatch``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections, models
-from django.db.models.expressions import BaseExpression
 from django.db.models.fields.files import FieldFile
 
 from ormcache.schema import Table
@@ -22,9 +21,17 @@ from ormcache.writes.transaction import own_atomic, state_of
 from ormcache.writes.watched import watched_tables
 
 
-@contextmanager
-def inserting(model: type[models.Model], using: str, *, replaces: bool) -> Iterator[None]:
-    """Around an INSERT into the model's own table; ``replaces``: it may update rows instead."""
+def insert(
+    model: type[models.Model],
+    objs: Sequence[Any],
+    fields: Sequence[Any],
+    using: str,
+    run: Callable[[], Any],
+    *,
+    replaces: bool,
+) -> Any:
+    """``run`` an INSERT of ``objs`` into the model's own table; ``replaces``: it may update rows
+    instead. Returns what ``run`` returns."""
     name = model._meta.db_table
     watched = watched_tables().get(name)
     connection = connections[using]
@@ -35,8 +42,48 @@ def inserting(model: type[models.Model], using: str, *, replaces: bool) -> Itera
             writes.write_all()
         else:
             writes.membership = True
+        # Where the database gives the key, no older row can have had it.
+        generated = [not obj._is_pk_set() for obj in objs]
         with state.announcing(name):
-            yield
+            result = run()
+        if not replaces and writes.table is not None:
+            _note_inserts(writes, objs, fields, generated, result)
+        return result
+
+
+def _note_inserts(
+    writes: TableWrites,
+    objs: Sequence[Any],
+    fields: Sequence[Any],
+    generated: list[bool],
+    returned: Any,
+) -> None:
+    """Note new rows by their partitions, with the values they were inserted with."""
+    table: Any = writes.table
+    given = {field.column for field in fields}
+    partitions = table.roster.partitions
+    names = {each.column: table.fields[each.position].attname for each in partitions}
+    keys = _returned_pks(table, returned, len(objs))
+    for obj, is_generated, key in zip(objs, generated, keys, strict=True):
+        values = {
+            column: _plain(obj.__dict__.get(attname, UNKNOWN)) if column in given else UNKNOWN
+            for column, attname in names.items()
+        }
+        writes.insert_row(key if is_generated else None, values)
+
+
+def _returned_pks(table: Table, returned: Any, count: int) -> list[Any]:
+    """The keys an INSERT returned, ``None`` for each where it returned none."""
+    names = [field.attname for field in table.model._meta.db_returning_fields]
+    if (
+        not isinstance(returned, list)
+        or len(returned) != count
+        or table.pk.attname not in names
+        or any(len(row) != len(names) for row in returned)
+    ):
+        return [None] * count
+    position = names.index(table.pk.attname)
+    return [table.normalise(row[position]) for row in returned]
 
 
 @contextmanager
@@ -44,14 +91,11 @@ def updating(
     changes: Sequence[tuple[Any, Any]],
     pks: Iterable[Any] | None,
     using: str,
-    *,
-    compare: bool,
 ) -> Iterator[None]:
     """Around an UPDATE that sets ``changes`` (fields and their values).
 
-    ``pks`` are the rows it can touch at most, ``None`` for unknown. With ``compare`` the values
-    are the rows' new values, to be held against the old ones; without, the columns count as
-    changed.
+    ``pks`` are the rows it can touch at most, ``None`` for unknown. The values are held against
+    those the rows had.
     """
     connection = connections[using]
     with own_atomic(connection):
@@ -63,42 +107,36 @@ def updating(
         for name, fields in by_table.items():
             watched = watched_tables().get(name)
             writes = state.writes().table(name, watched.table if watched else None)
-            _note_update(writes, fields, named, compare=compare)
+            _note_update(writes, fields, named)
         with state.announcing(*by_table):
             yield
 
 
 def _note_update(
-    writes: TableWrites,
-    fields: list[tuple[Any, Any]],
-    pks: list[Any] | None,
-    *,
-    compare: bool,
+    writes: TableWrites, fields: list[tuple[Any, Any]], pks: list[Any] | None
 ) -> None:
     table = writes.table
     if table is None:
         return
-    columns = {field.column for field, _ in fields}
+    values = {field.column: _plain(value, field) for field, value in fields}
     rows = None if pks is None else [table.normalise(pk) for pk in pks]
-    if rows is None or None in rows or table.pk_column in columns:
+    if rows is None or None in rows or table.pk_column in values:
         writes.write_all()
         return
-    if compare:
-        values = {field.column: _plain(value) for field, value in fields}
-        for pk in rows:
-            writes.write_row(pk, values)
-    else:
-        writes.columns |= columns
-        for pk in rows:
-            writes.write_row(pk)
+    for pk in rows:
+        writes.write_row(pk, values)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, field: Any = None) -> Any:
     """A value as the row will hold it, as far as that is known before the write."""
-    if isinstance(value, BaseExpression) or hasattr(value, "resolve_expression"):
+    if hasattr(value, "resolve_expression"):
         return UNKNOWN
     if isinstance(value, FieldFile):
         return str(value)
+    if isinstance(value, models.Model):
+        # Of a relation, given as the object it leads to.
+        target = getattr(field, "target_field", None)
+        return value.__dict__.get(target.attname, UNKNOWN) if target else UNKNOWN
     return value
 
 
@@ -155,9 +193,8 @@ def invalidate_rows(table: Table, pks: Iterable[Any], using: str) -> None:
                 writes.write_all()
             else:
                 writes.write_row(key, dict.fromkeys(table.positions, UNKNOWN))
-        writes.membership = True
-        if not writes.whole:
-            writes.columns.update(table.positions)
+        # Nobody knows what the rows were, nor whether some came or went.
+        writes.insert_unknown()
 
     pks = list(pks)
     _invalidate_now([(table.name, table, note)], using)
@@ -180,6 +217,6 @@ def _invalidate_now(targets: Sequence[tuple[str, Table | None, Any]], using: str
         if state.in_transaction:
             note(state.writes().table(name, table))
     counters["invalidate"] += 1
-    invalidation = Invalidation(state.label)
+    invalidation = Invalidation(state.label, state.connection.vendor)
     invalidation.mark(now)
     invalidation.release()

@@ -10,8 +10,12 @@ from ormcache.schema import Table
 MOST_ROWS = 1000
 """Rows of one table a transaction names one by one; beyond it the whole table is invalidated."""
 
-UNKNOWN = object()
+UNKNOWN: Any = object()
 """Stands for a new value that only the database knows."""
+
+Values = dict[str, list[Any]]
+"""By column, every value a row was given. All count: the last may have been undone by a
+savepoint."""
 
 
 @dataclass(slots=True)
@@ -23,40 +27,62 @@ class TableWrites:
     """``None`` for the table of a model that is not cached: only "something changed" is known."""
     whole: bool = False
     """Rows unknown: every row and list of the table."""
+    lists: bool = False
+    """Every list of the table: rows came or went, and it is not known which."""
     membership: bool = False
     """Rows were inserted or deleted."""
-    columns: set[str] = field(default_factory=set)
-    """Columns that changed in some row, whatever the old value."""
-    rows: dict[Any, dict[str, list[Any]]] = field(default_factory=dict)
-    """By primary key: the columns saved and every value they were given, to be compared with the
-    old row. All values count: the last may have been undone by a savepoint."""
+    rows: dict[Any, Values] = field(default_factory=dict)
+    """By primary key: the columns written, to be compared with the old row."""
     deleted: set[Any] = field(default_factory=set)
+    inserted: dict[Any, Values] = field(default_factory=dict)
+    """New rows; by primary key where the database gave it: then no older row had the same."""
 
     def touches(self, pk: Any) -> bool:
         """Whether the row may differ from its committed state."""
-        return self.whole or pk in self.rows
+        return self.whole or pk in self.rows or pk in self.inserted
 
-    def write_row(self, pk: Any, values: dict[str, Any] | None = None) -> None:
-        """A row was written; ``values`` are to be compared with its old values."""
+    def write_row(self, pk: Any, values: dict[str, Any]) -> None:
+        """A row was given values; ``UNKNOWN`` where only the database knows them."""
         if self.whole:
             return
-        if len(self.rows) >= MOST_ROWS and pk not in self.rows:
+        if pk not in self.inserted and pk not in self.rows and self._is_full():
             self.write_all()
             return
         row = self.rows.setdefault(pk, {})
-        for column, value in (values or {}).items():
-            row.setdefault(column, []).append(value)
+        # What happens to a row of this transaction's own concerns lists by its new values only.
+        into = self.inserted.get(pk, row)
+        for column, value in values.items():
+            into.setdefault(column, []).append(value)
+
+    def insert_row(self, pk: Any, values: dict[str, Any]) -> None:
+        """A row was inserted; ``pk`` if the database gave it one, else ``None``."""
+        self.membership = True
+        if self.whole or self.lists:
+            return
+        if self._is_full():
+            self.lists = True
+            return
+        key = object() if pk is None else pk
+        self.inserted[key] = {column: [value] for column, value in values.items()}
+
+    def insert_unknown(self) -> None:
+        """Rows were inserted whose values are not known."""
+        self.membership = self.lists = True
 
     def delete_row(self, pk: Any) -> None:
         self.membership = True
-        self.write_row(pk)
-        self.deleted.add(pk)
+        self.write_row(pk, {})
+        if not self.whole:
+            self.deleted.add(pk)
 
     def write_all(self) -> None:
         self.whole = True
         self.rows.clear()
-        self.columns.clear()
         self.deleted.clear()
+        self.inserted.clear()
+
+    def _is_full(self) -> bool:
+        return len(self.rows) + len(self.inserted) >= MOST_ROWS
 
 
 class Pending:

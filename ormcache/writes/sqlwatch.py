@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from ormcache.stats import counters
-from ormcache.writes.pending import Pending
+from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
 from ormcache.writes.sqltext import Exact, Kind, Statement, parse
 from ormcache.writes.transaction import ConnectionState
 from ormcache.writes.watched import (
@@ -22,6 +22,8 @@ from ormcache.writes.watched import (
 )
 
 Execute = Callable[..., Any]
+_TEMPORARY = frozenset({"temp", "temporary"})
+_BEGINS = frozenset({"begin", "start"})
 
 
 class Watch:
@@ -33,10 +35,7 @@ class Watch:
     def __call__(
         self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        text = sql if type(sql) is str else _text(sql, context)
-        if text[:7] == "SELECT " and ";" not in text and "INTO" not in text:
-            return execute(sql, params, many, context)
-        statement = parse(text)
+        statement = parse(sql if type(sql) is str else _text(sql, context))
         if statement.kind is Kind.READ:
             return execute(sql, params, many, context)
         return self._watched(statement, lambda: execute(sql, params, many, context), params, many)
@@ -51,7 +50,7 @@ class Watch:
             state.visibility_changes()
         kind = statement.kind
         if kind is Kind.BEGIN:
-            result = run()
+            result = self._committing(run) if self._commits_implicitly() else run()
             state.begin_raw()
             return result
         if kind is Kind.COMMIT:
@@ -72,20 +71,37 @@ class Watch:
     def _write(self, statement: Statement, run: Callable[[], Any], params: Any, many: bool) -> Any:
         state = self._state
         tables = _tables(statement) - state.announced
-        commits = statement.kind is Kind.SCHEMA and state.connection.vendor == "mysql"
-        if not tables and not (commits and state.pending):
+        if tables and not _TEMPORARY.isdisjoint(statement.identifiers):
+            # It may hide the table of that name from this connection, and only from this one.
+            state.visibility_changes()
+        begins = not _BEGINS.isdisjoint(statement.identifiers)
+        named = None if many else params
+        if state.in_transaction or begins:
+            note(state.writes(), statement, tables, named)
+        if begins:
+            # A transaction begun and perhaps ended within one text: both are provided for.
+            state.begin_raw()
+            return self._committing(run)
+        if state.in_transaction and statement.kind is Kind.SCHEMA and self._commits_implicitly():
+            return self._committing(run)
+        if state.in_transaction or not tables:
             return run()
-        if state.in_transaction and not commits:
-            note(state.writes(), statement, tables, None if many else params)
+        alone = Pending()
+        note(alone, statement, tables, named)
+        with state.committing_statement(alone):
             return run()
-        # It commits by itself; on MySQL a change of the schema commits what was open, too.
-        pending = state.pending or Pending()
-        note(pending, statement, tables, None if many else params)
-        with state.committing_statement(pending):
-            result = run()
-        if commits:
-            state.pending = None
-        return result
+
+    def _commits_implicitly(self) -> bool:
+        """Whether a change of the schema, or BEGIN, would commit what is open."""
+        return self._state.connection.vendor == "mysql"
+
+    def _committing(self, run: Callable[[], Any]) -> Any:
+        """Run a statement that may commit what is pending. Should it not, it stays pending."""
+        state = self._state
+        if state.pending is None:
+            return run()
+        with state.committing_statement(state.pending):
+            return run()
 
 
 def note(pending: Pending, statement: Statement, tables: frozenset[str], params: Any) -> None:
@@ -97,20 +113,18 @@ def note(pending: Pending, statement: Statement, tables: frozenset[str], params:
         writes = pending.table(name, watched.table)
         if watched.table is None:
             continue
-        if exact is None or exact.table.casefold() != name.casefold() or params is None:
-            if exact is not None and exact.verb == "insert" and exact.table == name:
-                writes.membership = True
-            else:
-                writes.write_all()
+        if exact is None or exact.table.casefold() != name.casefold():
+            writes.write_all()
         elif exact.verb == "insert":
-            writes.membership = True
-        elif not _note_rows(writes, exact, params):
+            writes.insert_unknown()
+        elif params is None or not _note_rows(writes, exact, params):
             writes.write_all()
 
 
-def _note_rows(writes: Any, exact: Exact, params: Any) -> bool:
+def _note_rows(writes: TableWrites, exact: Exact, params: Any) -> bool:
     """Note the rows a statement names by primary key; false if it does not."""
     table = writes.table
+    assert table is not None
     if exact.column != table.pk_column or table.pk_column in exact.set_columns:
         return False
     named = tuple(params)[exact.first_param : exact.first_param + exact.count]
@@ -121,9 +135,7 @@ def _note_rows(writes: Any, exact: Exact, params: Any) -> bool:
         if exact.verb == "delete":
             writes.delete_row(pk)
         else:
-            writes.write_row(pk)
-    if exact.verb == "update":
-        writes.columns.update(exact.set_columns)
+            writes.write_row(pk, dict.fromkeys(exact.set_columns, UNKNOWN))
     return True
 
 

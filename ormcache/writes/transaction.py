@@ -133,7 +133,7 @@ class ConnectionState:
         """Mark what the transaction wrote. Raises ``InvalidationFailed``."""
         if self.pending is None:
             return
-        self._committing = Invalidation(self.label)
+        self._committing = Invalidation(self.label, self.connection.vendor)
         self._committing.mark(self.pending)
 
     def after_commit(self) -> None:
@@ -153,7 +153,7 @@ class ConnectionState:
     @contextmanager
     def committing_statement(self, pending: Pending) -> Iterator[None]:
         """Around a statement that commits by itself: marks before it, release after it."""
-        invalidation = Invalidation(self.label)
+        invalidation = Invalidation(self.label, self.connection.vendor)
         invalidation.mark(pending, STATEMENT_MARK_MS)
         try:
             yield

@@ -30,7 +30,7 @@ def test_inspect_shows_a_value_and_what_depends_on_it(ormcache_redis: RedisServe
     assert ("value", "", "'Ann'") == (cell["state"], cell["reason"], cell["columns"]["name"])
     assert 3_000_000 < cell["ttl_ms"] <= 3_600_000
     assert 3_000_000 < cell["soft_expiry_ms"] <= 3_600_000
-    assert 16 == len(cell["generation"])
+    assert 24 == len(cell["generation"])
     relations = sorted((each["relation"], each["exists"]) for each in cell["dependents"])
     assert [("declares", True), ("holds", True), ("holds", True)] == relations
     Author.objects.filter(active=True).cache(key="active").clean()
@@ -76,7 +76,7 @@ def test_inspect_tells_why_a_value_is_of_no_use(ormcache_redis: RedisServer) -> 
     for prefix, body, state, reason in (
         ((b"e" * 8, fingerprint, stamp), payload, "unusable", "other epoch"),
         ((epoch, b"f" * 8, stamp), payload, "unusable", "other schema"),
-        ((epoch, fingerprint, cells.pack_stamp(b"g" * 8)), payload, "unusable", "old generation"),
+        ((epoch, fingerprint, b"S" + b"g" * 12), payload, "unusable", "old generation"),
         ((epoch, fingerprint, stamp), b"\xc1", "corrupt", "does not decode"),
     ):
         value = cells.pack_value(cells.value_prefix(*prefix), b"n" * 8, 0.0, 0.0, body)

@@ -38,7 +38,10 @@ def test_all_kinds_are_known() -> None:
         "generation",
         "holders",
         "lists",
+        "loose_column",
         "named_entry",
+        "partition",
+        "partition_column",
         "row",
         "rows",
     } == makers

@@ -1,0 +1,174 @@
+"""From the writes to one table to the stamps they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ormcache import cells
+from ormcache.codec.values import pack
+from ormcache.exceptions import Corrupt, Unrepresentable
+from ormcache.keys import TableKeys
+from ormcache.schema import Roster, Table
+from ormcache.stats import counters
+from ormcache.writes.pending import UNKNOWN, TableWrites, Values
+
+# A save of more columns than these says nothing about which of them changed.
+_FEW_COLUMNS = 4
+
+
+class TableChanges:
+    """What a transaction changes in one table.
+
+    ``roster`` is that of the partitions whose stamps are kept; ``None`` for a table without rows
+    in the cache. ``generation`` and ``epoch`` are set once they have been looked up.
+    """
+
+    def __init__(self, keys: TableKeys, writes: TableWrites, roster: Roster | None) -> None:
+        self.keys = keys
+        self.writes = writes
+        self.generation: bytes | None = None
+        self.epoch = b""
+        self._partitions = roster.partitions if roster else ()
+        self._roster = roster.id if roster else None
+
+    def known_stamps(self) -> Iterator[bytes]:
+        """The stamps that change whatever the old rows were."""
+        writes, keys = self.writes, self.keys
+        if writes.table is None:
+            yield keys.lists
+        elif writes.whole:
+            yield keys.generation
+            yield keys.lists
+        else:
+            if writes.lists:
+                yield keys.lists
+            if writes.membership:
+                yield keys.rows
+
+    def reverse_keys(self) -> Iterator[bytes]:
+        """The reverse dependencies whose entries the writes make useless."""
+        for pk in self.writes.rows:
+            yield self.keys.dependents(pk)
+            if pk in self.writes.deleted:
+                yield self.keys.holders(pk)
+
+    def inserted_stamps(self, lists: bytes | None) -> Iterator[bytes]:
+        """The stamps new rows change. ``lists`` is the table's lists stamp as it is: when it does
+        not name this roster, some lists may rely on partitions that are not kept here."""
+        writes = self.writes
+        if writes.table is None or writes.whole or writes.lists:
+            return
+        touched = writes.rows or writes.inserted
+        if touched and cells.roster_of(lists) != self._roster:
+            yield self.keys.lists
+        for values in writes.inserted.values():
+            tokens = self._tokens(None, values)
+            if tokens is None:
+                yield self.keys.lists
+                return
+            yield from self._memberships(tokens)
+
+    def row_stamps(self, pk: Any, old: bytes | None) -> Iterator[bytes]:
+        """The stamps a written row changes, by comparison with ``old``, the cell it replaces."""
+        table, saved = self.writes.table, self.writes.rows[pk]
+        gone = pk in self.writes.deleted
+        if table is None or not (saved or gone):
+            return
+        values = self._old_values(table, old)
+        if values is None:
+            yield from self._without_old(table, pk, saved, gone)
+            return
+        changed = {
+            column
+            for column, new in saved.items()
+            if any(
+                _differs(table, column, values[table.positions[column]], value) for value in new
+            )
+        }
+        if not (changed or gone):
+            return
+        tokens = self._tokens(values, saved)
+        if tokens is None:
+            yield self.keys.lists
+            return
+        if gone:
+            yield from self._memberships(tokens)
+        for partition in self._partitions:
+            if partition.column in changed:
+                for token in tokens[partition.column]:
+                    yield self.keys.partition(partition.column, token)
+        for column in changed | table.generated if changed else ():
+            yield self.keys.column(column)
+            for name, each in tokens.items():
+                for token in each:
+                    yield self.keys.partition_column(name, token, column)
+
+    def _without_old(self, table: Table, pk: Any, saved: Values, gone: bool) -> Iterator[bytes]:
+        """The stamps of a row whose old values are not known."""
+        if gone and pk in self.writes.inserted:
+            # It was never there for others, and its new values are accounted for.
+            return
+        moved = any(partition.column in saved for partition in self._partitions)
+        if gone or moved or len(saved) > _FEW_COLUMNS:
+            yield self.keys.lists
+            return
+        for column in saved.keys() | table.generated:
+            yield self.keys.column(column)
+            if self._partitions:
+                yield self.keys.loose_column(column)
+
+    def _memberships(self, tokens: dict[str, set[bytes]]) -> Iterator[bytes]:
+        for name, each in tokens.items():
+            for token in each:
+                yield self.keys.partition(name, token)
+
+    def _tokens(self, old: list[Any] | None, new: Values) -> dict[str, set[bytes]] | None:
+        """By partition column, the values the row had or got; ``None`` if one is not certain."""
+        found: dict[str, set[bytes]] = {}
+        for partition in self._partitions:
+            values: Iterable[Any] = new.get(partition.column, ())
+            if old is not None:
+                values = (old[partition.position], *values)
+            elif not values:
+                return None
+            tokens = {None if value is UNKNOWN else partition.token(value) for value in values}
+            if None in tokens:
+                return None
+            found[partition.column] = tokens  # type: ignore[assignment]  # no None is left
+        return found
+
+    def _old_values(self, table: Table, old: bytes | None) -> list[Any] | None:
+        if old is None or cells.roster_of(self.generation) is None:
+            return None
+        prefix = cells.value_prefix(self.epoch, table.fingerprint, self.generation or b"")
+        if not old.startswith(prefix):
+            return None
+        try:
+            return table.codec.decode(old[cells.value_offset(prefix) :])
+        except Corrupt:
+            counters["corrupt"] += 1
+            return None
+
+
+def _differs(table: Table, column: str, old: Any, new: Any) -> bool:
+    """Whether a column changes. True whenever it is not certain that the database sees no
+    difference between the two values."""
+    if new is UNKNOWN:
+        return True
+    if type(new) is not type(old):
+        if old is None or new is None:
+            return True
+        try:
+            new = table.fields[table.positions[column]].to_python(new)
+        except Exception:
+            return True
+        if type(new) is not type(old):
+            return True
+    if isinstance(old, dict | list):
+        # Equal in Python does not mean equal in JSON: [1] == [True].
+        try:
+            return pack(old) != pack(new)
+        except Unrepresentable:
+            return True
+    return bool(old != new)
