@@ -48,4 +48,18 @@ def _set_base_manager(sender: type[models.Model], **kwargs: Any) -> None:
     sender._meta.__dict__.pop("base_manager", None)
 
 
+def _set_link_manager(sender: type[models.Model], **kwargs: Any) -> None:
+    """Let the automatic through models of a cached model announce what they write, so that one
+    row's links changing leaves the links of other rows alone."""
+    owner = sender._meta.auto_created
+    if not owner or not getattr(owner, "_ormcache_cached", False):
+        return
+    sender._meta.local_managers.clear()
+    manager: Any = CacheManager()
+    manager.auto_created = True
+    sender.add_to_class("objects", manager)
+    sender._meta.base_manager_name = "objects"
+
+
+class_prepared.connect(_set_link_manager, dispatch_uid="ormcache.link_manager")
 class_prepared.connect(_set_base_manager, dispatch_uid="ormcache.base_manager")

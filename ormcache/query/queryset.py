@@ -29,7 +29,7 @@ from ormcache.query.pointers import Pointers, plain, rows_of
 from ormcache.query.rows import read_row
 from ormcache.schema import DEFAULT, Table, options_of, schema_or_none
 from ormcache.stats import counters
-from ormcache.writes.announce import insert, literal_pks, updating
+from ormcache.writes.announce import insert, literal_pks, touching, updating
 
 _M = TypeVar("_M", bound=models.Model)
 _PLAIN_OPTIONS = EntryOptions()
@@ -323,7 +323,11 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if changes is None:
             return super().update(**kwargs)
         self._for_write = True
-        with updating(changes, self._literal_pks(), self.db):
+        pks = self._literal_pks()
+        if pks is None and self._is_own_table(changes):
+            run = partial(super().update, **kwargs)
+            return touching(self.model, self.db, run, changes)
+        with updating(changes, pks, self.db):
             return super().update(**kwargs)
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -336,6 +340,13 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
 
     _update.alters_data = True  # type: ignore[attr-defined]
     _update.queryset_only = False  # type: ignore[attr-defined]
+
+    def _raw_delete(self, using: str | None) -> int:
+        # What cascades call: the rows are known to the database alone.
+        run = partial(super()._raw_delete, using)
+        return touching(self.model, using or self.db, run)
+
+    _raw_delete.alters_data = True  # type: ignore[attr-defined]
 
     def _insert(self, objs: Any, fields: Any, *args: Any, **kwargs: Any) -> Any:
         using = kwargs.get("using") or self.db
@@ -352,6 +363,11 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         except Exception:
             # Django says best what is wrong with the names.
             return None
+
+    def _is_own_table(self, changes: list[tuple[Any, Any]]) -> bool:
+        """Whether an UPDATE changes no inherited table and no key."""
+        model = self.model._meta.concrete_model
+        return all(field.model is model and not field.primary_key for field, _ in changes)
 
     def _literal_pks(self) -> list[Any] | None:
         schema = schema_or_none(self.model)

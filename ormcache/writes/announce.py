@@ -17,6 +17,7 @@ from ormcache.schema import Table
 from ormcache.stats import counters
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
+from ormcache.writes.returning import Returning
 from ormcache.writes.transaction import own_atomic, state_of
 from ormcache.writes.watched import watched_tables
 
@@ -110,6 +111,67 @@ def updating(
             _note_update(writes, fields, named)
         with state.announcing(*by_table):
             yield
+
+
+def touching(
+    model: type[models.Model],
+    using: str,
+    run: Callable[[], int],
+    changes: Sequence[tuple[Any, Any]] | None = None,
+) -> int:
+    """``run`` an UPDATE or, without ``changes``, a DELETE of rows only the database knows.
+
+    Where it can return them they are invalidated one by one, else the whole table is. Returns
+    what ``run`` returns.
+    """
+    name = model._meta.db_table
+    watched = watched_tables().get(name)
+    table = watched.table if watched else None
+    connection = connections[using]
+    with own_atomic(connection):
+        state = state_of(connection)
+        writes = state.writes().table(name, table)
+        if table is None or writes.whole:
+            with state.announcing(name):
+                return run()
+        returning = state.returning = Returning(connection, table)
+        try:
+            with state.announcing(name):
+                count = run()
+        except BaseException:
+            # Whatever it did before it failed may still be committed.
+            writes.write_all()
+            raise
+        finally:
+            state.returning = None
+        rows = returning.rows
+        if rows is None or (count and not rows):
+            writes.write_all()
+        else:
+            _note_touched(writes, rows, changes)
+        return count
+
+
+def _note_touched(
+    writes: TableWrites,
+    rows: dict[Any, dict[str, Any]],
+    changes: Sequence[tuple[Any, Any]] | None,
+) -> None:
+    values = {field.column: _plain(value, field) for field, value in changes or ()}
+    for pk, partitions in rows.items():
+        # What a row is before this statement need not be what was committed.
+        is_first = pk not in writes.rows
+        if changes is None:
+            writes.delete_row(pk)
+        else:
+            writes.write_row(pk, values)
+        if writes.whole:
+            return
+        if is_first:
+            # Nor is what the statement itself has set.
+            writes.partitions[pk] = {
+                column: value for column, value in partitions.items() if column not in values
+            }
 
 
 def _note_update(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ormcache import cells
@@ -75,67 +75,81 @@ class TableChanges:
         gone = pk in self.writes.deleted
         if table is None or not (saved or gone):
             return
-        values = self._old_values(table, old)
-        if values is None:
-            yield from self._without_old(table, pk, saved, gone)
+        if gone and pk in self.writes.inserted:
+            # It was never there for others, and its new values are accounted for.
             return
-        changed = {
-            column
-            for column, new in saved.items()
-            if any(
-                _differs(table, column, values[table.positions[column]], value) for value in new
-            )
-        }
+        values = self._old_values(table, old)
+        changed = self._changed(table, saved, values)
         if not (changed or gone):
             return
-        tokens = self._tokens(values, saved)
-        if tokens is None:
+        named = self.writes.partitions.get(pk) if values is None else None
+        tokens = self._tokens(values, saved, named)
+        if tokens is not None:
+            yield from self._exact(table, changed, tokens, gone)
+        elif values is not None or gone or self._moves(saved):
             yield self.keys.lists
-            return
-        if gone:
-            yield from self._memberships(tokens)
-        for partition in self._partitions:
-            if partition.column in changed:
-                for token in tokens[partition.column]:
-                    yield self.keys.partition(partition.column, token)
+        elif len(saved) > _FEW_COLUMNS:
+            # The old row is not known, and one stamp is cheaper than a stamp for each column.
+            yield self.keys.lists
+        else:
+            for column in changed | table.generated:
+                yield self.keys.column(column)
+                yield self.keys.loose_column(column)
+
+    def _changed(self, table: Table, saved: Values, old: list[Any] | None) -> set[str]:
+        """The columns that differ from the old row; all that were written if it is not known."""
+        if old is None:
+            return set(saved)
+        return {
+            column
+            for column, new in saved.items()
+            if any(_differs(table, column, old[table.positions[column]], value) for value in new)
+        }
+
+    def _exact(
+        self, table: Table, changed: set[str], tokens: dict[str, set[bytes]], gone: bool
+    ) -> Iterator[bytes]:
+        """The stamps of a row whose partitions are known."""
+        for name, each in tokens.items():
+            if gone or name in changed:
+                for token in each:
+                    yield self.keys.partition(name, token)
         for column in changed | table.generated if changed else ():
             yield self.keys.column(column)
             for name, each in tokens.items():
                 for token in each:
                     yield self.keys.partition_column(name, token, column)
 
-    def _without_old(self, table: Table, pk: Any, saved: Values, gone: bool) -> Iterator[bytes]:
-        """The stamps of a row whose old values are not known."""
-        if gone and pk in self.writes.inserted:
-            # It was never there for others, and its new values are accounted for.
-            return
-        moved = any(partition.column in saved for partition in self._partitions)
-        if gone or moved or len(saved) > _FEW_COLUMNS:
-            yield self.keys.lists
-            return
-        for column in saved.keys() | table.generated:
-            yield self.keys.column(column)
-            if self._partitions:
-                yield self.keys.loose_column(column)
+    def _moves(self, saved: Values) -> bool:
+        return any(partition.column in saved for partition in self._partitions)
 
     def _memberships(self, tokens: dict[str, set[bytes]]) -> Iterator[bytes]:
         for name, each in tokens.items():
             for token in each:
                 yield self.keys.partition(name, token)
 
-    def _tokens(self, old: list[Any] | None, new: Values) -> dict[str, set[bytes]] | None:
-        """By partition column, the values the row had or got; ``None`` if one is not certain."""
+    def _tokens(
+        self, old: list[Any] | None, new: Values, named: dict[str, Any] | None = None
+    ) -> dict[str, set[bytes]] | None:
+        """By partition column, the values the row had or got; ``None`` if one is not certain.
+
+        ``named`` holds values of before that the database itself gave.
+        """
         found: dict[str, set[bytes]] = {}
         for partition in self._partitions:
-            values: Iterable[Any] = new.get(partition.column, ())
+            column = partition.column
+            values: list[Any] = list(new.get(column, ()))
             if old is not None:
-                values = (old[partition.position], *values)
+                values.append(old[partition.position])
+            elif named is not None:
+                values.append(named.get(column, UNKNOWN))
             elif not values:
                 return None
-            tokens = {None if value is UNKNOWN else partition.token(value) for value in values}
+            tokens = [None if value is UNKNOWN else partition.token(value) for value in values]
+            certain = {token for token in tokens if token is not None}
             if None in tokens:
                 return None
-            found[partition.column] = tokens  # type: ignore[assignment]  # no None is left
+            found[column] = certain
         return found
 
     def _old_values(self, table: Table, old: bytes | None) -> list[Any] | None:

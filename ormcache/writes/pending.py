@@ -37,6 +37,9 @@ class TableWrites:
     inserted: dict[Any, Values] = field(default_factory=dict)
     """New rows; by primary key where the database gave it: then no older row had the same."""
 
+    partitions: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    """By primary key: values of partitions that the database named for a row written."""
+
     def touches(self, pk: Any) -> bool:
         """Whether the row may differ from its committed state."""
         return self.whole or pk in self.rows or pk in self.inserted
@@ -80,6 +83,7 @@ class TableWrites:
         self.rows.clear()
         self.deleted.clear()
         self.inserted.clear()
+        self.partitions.clear()
 
     def _is_full(self) -> bool:
         return len(self.rows) + len(self.inserted) >= MOST_ROWS

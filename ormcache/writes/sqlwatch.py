@@ -35,6 +35,12 @@ class Watch:
     def __call__(
         self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
+        if self._state.returning is not None and type(sql) is str:
+            extended = self._state.returning.extend(sql)
+            if extended is not None:
+                result = execute(extended, params, many, context)
+                self._state.returning.take(context["cursor"])
+                return result
         statement = parse(sql if type(sql) is str else _text(sql, context))
         if statement.kind is Kind.READ:
             return execute(sql, params, many, context)

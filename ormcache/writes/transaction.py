@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from ormcache import databases
 from ormcache.writes.invalidation import STATEMENT_MARK_MS, Invalidation
 from ormcache.writes.pending import Pending
+from ormcache.writes.returning import Returning
 
 logger = logging.getLogger("ormcache")
 
@@ -46,6 +47,7 @@ class ConnectionState:
         "announced",
         "connection",
         "pending",
+        "returning",
         "statements",
         "uncached",
     )
@@ -54,6 +56,8 @@ class ConnectionState:
         self.connection = connection
         self.announced: frozenset[str] = frozenset()
         """Tables whose running statement has been announced precisely."""
+        self.returning: Returning | None = None
+        """Set while the rows of the running statement are asked for."""
         self.statements: dict[Any, Any] = {}
         """Statements compiled for this connection, by whoever compiles them."""
         self._label = ""

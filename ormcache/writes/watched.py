@@ -109,7 +109,14 @@ def _closure(names: frozenset[str], edges: dict[str, frozenset[str]]) -> frozens
 
 
 def _table(model: type[models.Model]) -> Table | None:
-    """The table as cells, if the model or one that inherits from it is cached by rows."""
+    """The table whose rows are told apart: if the model or one that inherits from it is cached by
+    rows, or if it links the rows of a cached model."""
+    owner: Any = model._meta.auto_created
+    if owner and is_cached(owner):
+        try:
+            return table_of(model)
+        except Uncacheable:
+            return None
     for candidate in (model, *_descendants(model)):
         if not is_cached(candidate):
             continue

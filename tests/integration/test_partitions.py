@@ -305,3 +305,74 @@ def test_readers_of_another_roster_rely_on_whole_tables(
         dependencies.forget()
         assert article.title == of(ann)[0]
     dependencies.forget()
+
+
+def test_an_update_of_many_touches_its_rows_only(authors: list[Author]) -> None:
+    """The rows are those the statement itself returns, where it can."""
+    ann, bob, _ = authors
+    returns = connection.vendor != "mysql"
+    mine = Article.objects.filter(author=bob).order_by("pk")[0]
+
+    def publish() -> None:
+        count = Article.objects.filter(title__startswith="ann").update(published=True)
+        assert 3 == count
+
+    assert returns is survives(lambda: of(bob), publish)
+    hits = counters["row_hit"]
+    Article.objects.get(pk=mine.pk)
+    assert hits + 1 == counters["row_hit"]
+    assert [] == of(ann)
+    assert 3 == Article.objects.filter(title__startswith="ann").update(published=False)
+    assert 3 == len(of(ann))
+    assert 0 == Article.objects.filter(title="nothing").update(published=True)
+
+
+def test_a_cascade_touches_its_rows_only(authors: list[Author]) -> None:
+    ann, bob, _ = authors
+    for article in Article.objects.order_by("pk"):
+        Comment.objects.create(article=article, text=article.title)
+    doomed, other = first_of(ann), first_of(bob)
+    kept = other.comments.get()
+    Comment.objects.get(pk=kept.pk)
+
+    def comments() -> list[str]:
+        return [comment.text for comment in other.comments.order_by("pk")]
+
+    assert survives(comments, lambda: doomed.delete())
+    hits = counters["row_hit"]
+    Comment.objects.get(pk=kept.pk)
+    assert hits + 1 == counters["row_hit"]
+    assert not Comment.objects.filter(article=doomed.pk or 0).exists()
+
+
+def test_a_move_before_an_update_of_many(authors: list[Author]) -> None:
+    """The statement returns where the row is now, which is not where readers saw it."""
+    ann, _, cid = authors
+    article = first_of(ann)
+    Article.objects.filter(pk=article.pk).update(body="not cached any more")
+
+    def write() -> None:
+        with transaction.atomic():
+            Article.objects.filter(pk=article.pk).update(author=cid)
+            Article.objects.filter(title=article.title).update(published=True)
+
+    assert not survives(lambda: of(ann), write)
+
+
+def test_a_many_to_many_of_another_row(authors: list[Author]) -> None:
+    from tests.testapp.models import Tag
+
+    one, other = Article.objects.order_by("pk")[:2]
+    tags = [Tag.objects.create(name=name) for name in "abc"]
+    other.tags.set(tags)
+
+    def names() -> list[str]:
+        return [tag.name for tag in other.tags.order_by("name")]
+
+    assert survives(names, lambda: one.tags.add(tags[0]))
+    assert survives(names, lambda: one.tags.set(tags[1:]))
+    assert survives(names, lambda: one.tags.remove(tags[1]))
+    assert survives(names, lambda: one.tags.clear())
+    assert not survives(names, lambda: other.tags.remove(tags[0]))
+    assert not survives(names, lambda: tags[0].articles.add(other))
+    assert not survives(names, lambda: tags[1].articles.clear())
