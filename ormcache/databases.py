@@ -55,17 +55,29 @@ def forget_answers() -> None:
 def is_replica(connection: BaseDatabaseWrapper) -> bool:
     """Whether the server only follows another one."""
     if connection.vendor == "postgresql":
+        # PostgreSQL 14 and newer say so unasked, and say it again when it changes.
+        driver: Any = connection.connection
+        info = getattr(driver, "info", None)
+        known = info.parameter_status("in_hot_standby") if info is not None else None
+        if known is not None:
+            return bool(known == "on")
         return bool(_ask(connection, "SELECT pg_is_in_recovery()"))
     if connection.vendor == "mysql":
         return bool(_ask(connection, "SELECT @@global.read_only"))
     return False
 
 
-def reads_committed(connection: BaseDatabaseWrapper) -> bool:
-    """Whether each statement of the running transaction sees the newest commits.
+READ_COMMITTED = "read committed"
+COMMITTED_ONLY = frozenset({READ_COMMITTED, "repeatable read", "serializable"})
+"""The levels at which a statement on its own sees the newest commits and nothing else."""
 
-    Under REPEATABLE READ or SERIALIZABLE, and in any SQLite transaction, a statement may see a
-    snapshot older than the lease its fill would rest on.
+
+def isolation(connection: BaseDatabaseWrapper) -> str:
+    """The isolation level of a PostgreSQL or MySQL connection, in small letters.
+
+    In a transaction only READ COMMITTED shows each statement the newest commits: under the higher
+    levels it may see a snapshot older than the lease its fill would rest on, under READ
+    UNCOMMITTED what is never committed.
     """
     if connection.vendor == "postgresql":
         level = _ask(connection, "SHOW transaction_isolation")
@@ -73,8 +85,12 @@ def reads_committed(connection: BaseDatabaseWrapper) -> bool:
         name = "tx_isolation" if _is_old_mariadb(connection) else "transaction_isolation"
         level = _ask(connection, f"SELECT @@{name}")
     else:
-        return False
-    return str(level).lower().replace("-", " ") in ("read committed", "read uncommitted")
+        return "unknown"
+    found = str(level).lower().replace("-", " ")
+    if found == "read uncommitted" and connection.vendor == "postgresql":
+        # PostgreSQL knows it by name only.
+        return READ_COMMITTED
+    return found
 
 
 def _is_old_mariadb(connection: Any) -> bool:

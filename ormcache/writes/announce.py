@@ -280,5 +280,5 @@ def _invalidate_now(targets: Sequence[tuple[str, Table | None, Any]], using: str
             note(state.writes().table(name, table))
     counters["invalidate"] += 1
     invalidation = Invalidation(state.label, state.connection.vendor)
-    invalidation.mark(now)
+    invalidation.mark(now, holds_locks=False)
     invalidation.release()

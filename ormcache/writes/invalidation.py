@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from ormcache import runtime
 from ormcache.coherence.writer import MARK_MS, Marked, new_token
@@ -30,15 +31,18 @@ class Invalidation:
         self._marked: list[bytes] = []
         self._unlink: list[bytes] = []
 
-    def mark(self, pending: Pending, ttl_ms: int = MARK_MS) -> None:
+    def mark(self, pending: Pending, ttl_ms: int = MARK_MS, *, holds_locks: bool = True) -> None:
         """Mark every cell the transaction touches: one round trip for the rows and what is known
         to change, a second for what the old rows show to have changed.
+
+        Without ``holds_locks`` on the rows, what their cells held tells nothing: others may still
+        commit before the statement does.
 
         Raises ``InvalidationFailed`` when the store does not take the marks, and nothing else:
         after any other error Django would not roll back.
         """
         try:
-            self._mark(pending, ttl_ms)
+            self._mark(pending, ttl_ms, holds_locks)
         except Exception as error:
             counters["store_error"] += 1
             raise InvalidationFailed(
@@ -46,7 +50,7 @@ class Invalidation:
                 "Readers would have been served old data."
             ) from error
 
-    def _mark(self, pending: Pending, ttl_ms: int) -> None:
+    def _mark(self, pending: Pending, ttl_ms: int, holds_locks: bool) -> None:
         changes = [
             TableChanges(
                 runtime.current().keys(self._database, name),
@@ -68,10 +72,10 @@ class Invalidation:
         for each, generation, lists in zip(
             changes, marked.looked_up[::2], marked.looked_up[1::2], strict=True
         ):
-            more.update(each.inserted_stamps(lists))
             each.generation, each.epoch = generation, marked.epoch
+            more.update(_all_or_whole(each, each.inserted_stamps(lists)))
         for (each, pk), old in zip(rows, marked.old, strict=False):
-            more.update(each.row_stamps(pk, old))
+            more.update(_all_or_whole(each, each.row_stamps(pk, old if holds_locks else None)))
         more.difference_update(known)
         if more:
             self._send(sorted(more), ttl_ms)
@@ -104,3 +108,12 @@ class Invalidation:
             return
         counters["release"] += len(marked)
         counters["release_mark_lost"] += lost
+
+
+def _all_or_whole(changes: TableChanges, stamps: Iterator[bytes]) -> list[bytes]:
+    """The stamps; those of the whole table when they cannot be worked out."""
+    try:
+        return list(stamps)
+    except Exception:
+        logger.exception("ormcache.invalidation.coarse: %s", changes.keys.table)
+        return [changes.keys.generation, changes.keys.lists]

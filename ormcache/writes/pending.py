@@ -48,6 +48,10 @@ class TableWrites:
         """A row was given values; ``UNKNOWN`` where only the database knows them."""
         if self.whole:
             return
+        if self.table is not None and not values.keys() <= self.table.positions.keys():
+            # A column of another model's, or another spelling of one.
+            self.write_all()
+            return
         if pk not in self.inserted and pk not in self.rows and self._is_full():
             self.write_all()
             return

@@ -13,7 +13,7 @@ from typing import Any
 from ormcache.stats import counters
 from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
 from ormcache.writes.sqltext import Exact, Kind, Statement, parse
-from ormcache.writes.transaction import ConnectionState
+from ormcache.writes.transaction import ConnectionState, own_atomic
 from ormcache.writes.watched import (
     by_identifier,
     deleted_with,
@@ -92,6 +92,11 @@ class Watch:
             return self._committing(run)
         if state.in_transaction or not tables:
             return run()
+        if statement.exact is not None and statement.exact.verb != "insert" and not many:
+            # Which lists it concerns is told by the rows it replaces, once it holds their locks.
+            with own_atomic(state.connection):
+                note(state.writes(), statement, tables, named)
+                return run()
         alone = Pending()
         note(alone, statement, tables, named)
         with state.committing_statement(alone):

@@ -28,6 +28,9 @@ _isolated: weakref.WeakSet[Any] = weakref.WeakSet()
 _seeing_otherwise: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
+_CHANGED = "changed"
+
+
 def _remember(changed: weakref.WeakSet[Any], driver: Any) -> None:
     # Drivers whose connections cannot be referred to weakly (SQLite's) have no pools.
     with suppress(TypeError):
@@ -39,13 +42,14 @@ class ConnectionState:
 
     __slots__ = (
         "_committing",
+        "_isolation",
         "_label",
         "_named",
         "_primary",
         "_raw_transaction",
-        "_reads_committed",
         "announced",
         "connection",
+        "cursors",
         "pending",
         "returning",
         "statements",
@@ -56,6 +60,8 @@ class ConnectionState:
         self.connection = connection
         self.announced: frozenset[str] = frozenset()
         """Tables whose running statement has been announced precisely."""
+        self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Cursors of SQLite that are neither closed nor forgotten; see ``_sees_newest``."""
         self.returning: Returning | None = None
         """Set while the rows of the running statement are asked for."""
         self.statements: dict[Any, Any] = {}
@@ -74,7 +80,7 @@ class ConnectionState:
         self._committing: Invalidation | None = None
         self._raw_transaction = False
         self._primary: bool | None = None
-        self._reads_committed = False if driver is not None and driver in _isolated else None
+        self._isolation = _CHANGED if driver is not None and driver in _isolated else None
 
     @property
     def label(self) -> str:
@@ -105,7 +111,7 @@ class ConnectionState:
         if self.pending is not None and any(name in self.pending.tables for name in tables):
             return False
         try:
-            return self._is_primary() and (not self.in_transaction or self._sees_newest())
+            return self._is_primary() and self._sees_newest()
         except Exception as error:
             logger.debug("ormcache.fill.refused: %s", error)
             return False
@@ -117,13 +123,22 @@ class ConnectionState:
         return self._primary
 
     def _sees_newest(self) -> bool:
-        if self._reads_committed is None:
-            self._reads_committed = databases.reads_committed(self.connection)
-        return self._reads_committed
+        """Whether the next statement sees every commit and nothing else."""
+        vendor = self.connection.vendor
+        if vendor == "sqlite":
+            # An unfinished statement keeps the snapshot of all that follow.
+            return not self.in_transaction and not self.cursors
+        if not self.in_transaction and vendor != "mysql":
+            return True
+        if self._isolation is None:
+            self._isolation = databases.isolation(self.connection)
+        if self.in_transaction:
+            return self._isolation == databases.READ_COMMITTED
+        return self._isolation in databases.COMMITTED_ONLY
 
     def isolation_changes(self) -> None:
         """The statement about to run may change the isolation level: ask no more, refuse."""
-        self._reads_committed = False
+        self._isolation = _CHANGED
         _remember(_isolated, self.connection.connection)
 
     def visibility_changes(self) -> None:
@@ -158,7 +173,7 @@ class ConnectionState:
     def committing_statement(self, pending: Pending) -> Iterator[None]:
         """Around a statement that commits by itself: marks before it, release after it."""
         invalidation = Invalidation(self.label, self.connection.vendor)
-        invalidation.mark(pending, STATEMENT_MARK_MS)
+        invalidation.mark(pending, STATEMENT_MARK_MS, holds_locks=False)
         try:
             yield
         except Exception as error:
@@ -214,7 +229,29 @@ def install(connection: BaseDatabaseWrapper) -> ConnectionState:
         ("close", _wrap_close),
     ):
         setattr(connection, name, wrap(getattr(connection, name), state))
+    if connection.vendor == "sqlite":
+        connection.create_cursor = _wrap_create_cursor(connection.create_cursor, state)  # type: ignore[method-assign]
     return state
+
+
+def _wrap_create_cursor(
+    original: Callable[..., Any], state: ConnectionState
+) -> Callable[..., Any]:
+    def create_cursor(name: str | None = None) -> Any:
+        cursor = original(name)
+        state.cursors.add(cursor)
+        reference = weakref.ref(cursor)
+
+        def close_and_forget() -> None:
+            close_of = reference()
+            if close_of is not None:
+                state.cursors.discard(close_of)
+                type(close_of).close(close_of)
+
+        cursor.close = close_and_forget
+        return cursor
+
+    return create_cursor
 
 
 def _wrap_commit(original: Callable[[], None], state: ConnectionState) -> Callable[[], None]:
@@ -258,7 +295,9 @@ def _wrap_close(original: Callable[[], None], state: ConnectionState) -> Callabl
             original()
         finally:
             # The server rolls back what was open. Marks of a COMMIT that failed stay: nobody
-            # knows whether it happened.
-            state.forget()
+            # knows whether it happened. A database in memory is not closed at all.
+            connection = state.connection
+            if connection.connection is None or connection.closed_in_transaction:
+                state.forget()
 
     return close

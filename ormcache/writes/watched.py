@@ -37,7 +37,10 @@ def watched_tables() -> dict[str, Watched]:
         meta = model._meta
         if meta.proxy or meta.label_lower in _UNWATCHED or _is_session(model):
             continue
-        found.setdefault(meta.db_table, Watched(meta.db_table, model, _table(model)))
+        known = found.get(meta.db_table)
+        # Several models may describe one table; that whose rows are cells decides.
+        if known is None or known.table is None:
+            found[meta.db_table] = Watched(meta.db_table, model, _table(model))
     return found
 
 
