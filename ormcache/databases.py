@@ -43,6 +43,14 @@ def label(connection: BaseDatabaseWrapper) -> str:
     return alias
 
 
+def is_copy(replica: str, primary: str) -> bool:
+    """Whether an alias is configured as the same database as another, on another server."""
+    here, there = connections.settings[replica], connections.settings[primary]
+    if here.get("TEST", {}).get("MIRROR") == primary:
+        return True
+    return here["ENGINE"] == there["ENGINE"] and str(here["NAME"]) == str(there["NAME"])
+
+
 def _identity(options: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(options.get(part, "")) for part in ("ENGINE", "HOST", "PORT", "NAME"))
 

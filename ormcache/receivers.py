@@ -27,7 +27,7 @@ def connect() -> None:
 
 
 def _on_connection(connection: Any, **kwargs: Any) -> None:
-    state_of(connection).forget()
+    state_of(connection).connected()
 
 
 def _on_request_finished(**kwargs: Any) -> None:

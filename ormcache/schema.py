@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import enum
 import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
@@ -17,8 +18,14 @@ from ormcache.conf import timeout_seconds
 from ormcache.exceptions import ConfigError, Uncacheable, Unrepresentable
 from ormcache.keys import value_token
 
-DEFAULT = object()
-"""Stands for "as the site's setting says"."""
+
+class Default(enum.Enum):
+    """Stands for "as the site's setting says"; stays itself when copied or pickled."""
+
+    DEFAULT = enum.auto()
+
+
+DEFAULT = Default.DEFAULT
 
 _INTEGERS = (models.IntegerField, models.AutoField)
 _TEXTS = {models.CharField, models.SlugField, models.TextField}
@@ -159,10 +166,24 @@ def schema_of(model: type[models.Model]) -> Schema:
 
     Raises ``Uncacheable`` when its rows cannot be cells; the reason is what the check prints.
     """
+    if not is_cached(model):
+        raise Uncacheable(f"{model._meta.label} is no CachedModel")
     found = _examine(model._meta.concrete_model or model)
     if isinstance(found, str):
         raise Uncacheable(found)
     return found
+
+
+def schema_on(model: type[models.Model], vendor: str) -> Schema:
+    """The schema of a model whose rows can be cells on a database of this kind.
+
+    Raises ``Uncacheable`` otherwise.
+    """
+    schema = schema_of(model)
+    if vendor == "mysql" and any(table.pk_type is str for table in schema.tables):
+        # "a", "A" and "a " are one row there, and would be three cells.
+        raise Uncacheable("text primary keys are compared loosely by this database")
+    return schema
 
 
 def schema_or_none(model: type[models.Model]) -> Schema | None:

@@ -7,15 +7,14 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
-from django.db import DEFAULT_DB_ALIAS, DatabaseError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from ormcache.exceptions import Uncacheable
 from ormcache.management.cellview import HIT, CellView, view_cells
 from ormcache.management.compare import Comparison, compare
 from ormcache.management.names import check_alias, model_named
 from ormcache.management.output import Output, bytes_text, columns, key_text, ms_text
-from ormcache.query.pointers import rows_of
-from ormcache.schema import Schema, is_cached
+from ormcache.schema import Schema, is_cached, schema_on
 
 _LONGEST = 80
 
@@ -77,7 +76,7 @@ def _schema(name: str, using: str) -> Schema:
     if not is_cached(model):
         raise CommandError(f"{model._meta.label} is no CachedModel: its rows are not cached.")
     try:
-        return rows_of(model, using)
+        return schema_on(model, connections[using].vendor)
     except Uncacheable as error:
         raise CommandError(
             f"Rows of {model._meta.label} are not cached: {error.reason}."

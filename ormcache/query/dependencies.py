@@ -17,7 +17,7 @@ from ormcache.query import analysis, fingerprint
 from ormcache.query.memo import Memo
 from ormcache.query.restrictions import Restriction, restrictions
 from ormcache.query.rows import read_row
-from ormcache.schema import Partition, Table, schema_or_none
+from ormcache.schema import Partition, Table, schema_on
 from ormcache.writes.watched import watched_tables
 
 EVERY_COLUMN = frozenset({"*"})
@@ -166,11 +166,11 @@ def _shape(name: str) -> str:
     return ";".join([name, *(f"{f.attname},{f.column},{f.get_internal_type()}" for f in fields)])
 
 
-def declared(items: Iterable[Any], label: str, vendor: str, using: str) -> Dependencies:
+def declared(items: Iterable[Any], label: str, vendor: str, using: str | None) -> Dependencies:
     """What ``cache(depends_on=…)`` names: instances, models and querysets.
 
     An instance stands for its row: the nonce of its cell, which every write drops. Its row is
-    therefore read into the cache first if it is not there.
+    therefore read into the cache first, from the database ``using``; not if that is ``None``.
     """
     found = Dependencies()
     for item in items:
@@ -181,22 +181,32 @@ def declared(items: Iterable[Any], label: str, vendor: str, using: str) -> Depen
             found.tables += one.tables
             found.rosters |= one.rosters
         elif isinstance(item, type) and issubclass(item, models.Model):
-            _add_table(found, item._meta.db_table, EVERY_COLUMN, label, vendor)
+            _add_model(found, item, label, vendor)
         else:
             _add_instance(found, item, label, vendor, using)
     return found
 
 
+def _add_model(found: Dependencies, model: Any, label: str, vendor: str) -> None:
+    """Everything of a model, the tables it inherits from included."""
+    for each in (model, *model._meta.get_parent_list()):
+        if each._meta.db_table not in found.tables:
+            _add_table(found, each._meta.db_table, EVERY_COLUMN, label, vendor)
+
+
 def _add_instance(
-    found: Dependencies, item: models.Model, label: str, vendor: str, using: str
+    found: Dependencies, item: models.Model, label: str, vendor: str, using: str | None
 ) -> None:
-    schema = schema_or_none(type(item))
-    if schema is None or any(table.normalise(item.pk) is None for table in schema.tables):
-        _add_table(found, item._meta.db_table, EVERY_COLUMN, label, vendor)
-        return
-    found.tables.append(item._meta.db_table)
-    read_row(schema, schema.table.normalise(item.pk), using)
+    try:
+        schema = schema_on(type(item), vendor)
+    except Uncacheable:
+        return _add_model(found, type(item), label, vendor)
+    if schema.table.normalise(item.pk) is None:
+        return _add_model(found, type(item), label, vendor)
+    if using is not None:
+        read_row(schema, schema.table.normalise(item.pk), using)
     for table in schema.tables:
+        found.tables.append(table.name)
         pk = table.normalise(item.pk)
         keys = runtime.current().keys(label, table.name)
         found.stamps += [keys.generation, keys.row(pk)]

@@ -43,7 +43,15 @@ class ListEntry:
     """The cached result of one query on one database."""
 
     def __init__(
-        self, queryset: Any, kind: bytes, structure: Any, values: list[Any], query: Any, using: str
+        self,
+        queryset: Any,
+        kind: bytes,
+        structure: Any,
+        values: list[Any],
+        query: Any,
+        using: str,
+        *,
+        to_read: bool = True,
     ) -> None:
         options: EntryOptions = queryset._cache_options
         cache = runtime.current()
@@ -59,7 +67,9 @@ class ListEntry:
         rows: frozenset[bytes] = frozenset()
         extra: list[bytes] = [kind]
         if options.depends_on:
-            named = dependencies.declared(options.depends_on, label, vendor, using)
+            named = dependencies.declared(
+                options.depends_on, label, vendor, using if to_read else None
+            )
             self._coarse = [*self._coarse, *named.stamps]
             stamps, tables = [*stamps, *named.stamps], [*tables, *named.tables]
             extra += named.stamps
@@ -75,7 +85,7 @@ class ListEntry:
             key = keys.entry(fingerprint.digest(structure, values, *extra))
         else:
             # The developer's key stands for the values, not for what is asked of the database.
-            key = keys.named_entry(options.key)
+            key = keys.named_entry(options.key + _slice(query))
             shape = fingerprint.digest(structure, [], shape, *extra)[:8]
         self.entry = Entry(key, shape, stamps, rows, rosters, narrow is not template.coarse)
 
@@ -152,6 +162,11 @@ class ListEntry:
     def drop(self) -> None:
         """Remove the entry. One round trip."""
         runtime.current().reader.drop([self.entry.key])
+
+
+def _slice(query: Any) -> str:
+    """What tells the pages of one named list apart."""
+    return f"[{query.low_mark}:{query.high_mark or ''}]" if query.is_sliced else ""
 
 
 MISSING: Any = object()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from ormcache.query.instances import builder
 from ormcache.query.lists import MISSING, ListEntry, count_uncached
 from ormcache.query.related import Branch, Vanished, branches_of, follow, stored_paths
 from ormcache.query.rows import Wanted, read_rows
-from ormcache.schema import Schema, schema_of
+from ormcache.schema import Schema, schema_on
 from ormcache.stats import counters
 
 
@@ -30,10 +31,11 @@ class Pointers:
         self._queryset = queryset
         self._using = using
         query = queryset.query
-        self._schema = rows_of(queryset.model, using)
+        vendor = connections[using].vendor
+        self._schema = schema_on(queryset.model, vendor)
         self._attnames = loaded_attnames(self._schema, query)
         self._branches: list[Branch] = (
-            branches_of(self._schema, query.select_related, query.max_depth)
+            branches_of(self._schema, query.select_related, query.max_depth, vendor)
             if query.select_related
             else []
         )
@@ -143,7 +145,8 @@ class Pointers:
         build = builder(queryset.model, self._attnames, db, fetch_mode)
         rows = [wanted.rows[pk] for pk in pks]
         if schema.mutable and len(pks) > len(wanted.pks):
-            raise Uncacheable("a row with mutable values stands in the list twice")
+            # A row that stands in the list twice: two instances must not share a value.
+            rows = [copy.deepcopy(row) for row in rows]
         if len(self._attnames) == len(schema.attnames):
             instances = [build(row) for row in rows]
         else:
@@ -165,18 +168,6 @@ class Pointers:
 def plain(queryset: Any) -> list[Any]:
     """What Django would do."""
     return list(queryset._iterable_class(queryset))
-
-
-def rows_of(model: Any, using: str) -> Schema:
-    """The schema of a model whose rows can be cells in this database.
-
-    Raises ``Uncacheable`` otherwise.
-    """
-    schema = schema_of(model)
-    if schema.table.pk_type is str and connections[using].vendor == "mysql":
-        # "a", "A" and "a " are one row there, and would be three cells.
-        raise Uncacheable("text primary keys are compared loosely by this database")
-    return schema
 
 
 def loaded_attnames(schema: Schema, query: Any) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import models, router
+from django.db import connections, models, router
 from django.db.models.query import (
     FlatValuesListIterable,
     ModelIterable,
@@ -19,15 +20,16 @@ from django.db.models.query_utils import Q
 from django.db.models.utils import create_namedtuple_class
 
 from ormcache.conf import timeout_seconds
+from ormcache.databases import is_copy
 from ormcache.exceptions import StoreError, Uncacheable
 from ormcache.query import fingerprint
 from ormcache.query.bypass import bypassed
 from ormcache.query.dependencies import check_declared
 from ormcache.query.instances import builder
 from ormcache.query.lists import EntryOptions, ListEntry, count_uncached, read_data
-from ormcache.query.pointers import Pointers, plain, rows_of
+from ormcache.query.pointers import Pointers, plain
 from ormcache.query.rows import read_row
-from ormcache.schema import DEFAULT, Table, options_of, schema_or_none
+from ormcache.schema import DEFAULT, Table, options_of, schema_on, schema_or_none
 from ormcache.stats import counters
 from ormcache.writes.announce import insert, literal_pks, touching, updating
 
@@ -110,6 +112,10 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     # Reads
 
     def get(self, *args: Any, **kwargs: Any) -> _M:
+        options = self._cache_options
+        if options.key is not None and (args or kwargs):
+            # The key names the list, not whichever row is asked of it.
+            return self._with_options(replace(options, key=None)).get(*args, **kwargs)
         pk = self._named_pk(args, kwargs)
         if pk is not None:
             try:
@@ -121,19 +127,20 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     def count(self) -> int:
         if self._result_cache is not None or not self._uses_cache():
             return super().count()
-        return int(self._data(b"count", super().count, _is_count))
+        return int(self._data(b"count", QuerySet.count, _is_count))
 
     def exists(self) -> bool:
         if self._result_cache is not None or not self._uses_cache():
             return super().exists()
-        return bool(self._data(b"exists", super().exists, _is_bool))
+        return bool(self._data(b"exists", QuerySet.exists, _is_bool))
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         run = super().aggregate
         if not self._uses_cache() or not (args or kwargs):
             return run(*args, **kwargs)
         try:
-            named = {arg.default_alias: arg for arg in args} | kwargs
+            # As in Django, where a positional expression takes the place of its namesake.
+            named = kwargs | {arg.default_alias: arg for arg in args}
             walked = fingerprint.walk_aggregate(self.query, named)
         except Exception as error:
             # Django says best what is wrong with the expressions.
@@ -146,7 +153,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             b"aggregate",
             walked,
             primary,
-            self._on(primary, run, args, kwargs),
+            lambda: QuerySet.aggregate(self._on(primary), *args, **kwargs),
             lambda read: type(read) is dict and read.keys() == named.keys(),
         )
         return found
@@ -182,7 +189,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
                 type(row) is list and len(row) == width for row in found
             )
 
-        rows = self._data(b"values", lambda: list(map(list, ValuesListIterable(self))), is_rows)
+        rows = self._data(b"values", lambda on: list(map(list, ValuesListIterable(on))), is_rows)
         shaped: list[Any] = _SHAPES[self._iterable_class](self, rows)
         return shaped
 
@@ -192,26 +199,22 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             structure, values = fingerprint.walk(self.query)
         except Uncacheable as error:
             count_uncached(error)
-            return run()
+            return run(self)
         primary = self._primary()
         walked = (structure, values, self.query)
-        return read_data(self, kind, walked, primary, self._on(primary, run), is_valid)
+        return read_data(self, kind, walked, primary, lambda: run(self._on(primary)), is_valid)
 
-    def _on(self, primary: str, run: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """``run`` on the primary database, where a fill has to read."""
-
-        def run_there() -> Any:
-            before, self._db = self._db, primary
-            try:
-                return run(*args, **(kwargs or {}))
-            finally:
-                self._db = before
-
-        return run_there
+    def _on(self, primary: str) -> Any:
+        """This queryset, reading from the primary database, where a fill has to read."""
+        if self._db == primary:
+            return self
+        clone = self._chain()  # type: ignore[attr-defined]
+        clone._db = primary
+        return clone
 
     def _get_row(self, pk: Any) -> _M:
         using = self._primary()
-        schema = rows_of(self.model, using)
+        schema = schema_on(self.model, connections[using].vendor)
         row = read_row(schema, pk, using)
         if row is None:
             model: Any = self.model
@@ -250,6 +253,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             or query.select_related
             or query.annotations
             or query.extra
+            or query.extra_tables
             or query.low_mark
             or query.high_mark is not None
             or query.combinator
@@ -285,13 +289,17 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         pks = literal_pks(query, table)
         if pks is None or table is None or not all(_is_key(pk, table) for pk in pks):
             return None
-        if where.children[0].lookup_name == "in":
-            ordered = query.order_by or (query.default_ordering and query.get_meta().ordering)
-            if ordered or query.extra_order_by or query.high_mark is not None:
-                return None
-        elif query.high_mark is not None and query.high_mark < 1:
+        ordering = query.order_by or (query.default_ordering and query.get_meta().ordering) or ()
+        if query.extra_order_by or query.extra_tables:
             return None
-        return pks
+        if where.children[0].lookup_name == "in":
+            return None if ordering or query.high_mark is not None else pks
+        if query.high_mark is not None and query.high_mark < 1:
+            return None
+        # An order through a relation can find the row several times.
+        own = {field.name for field in table.fields if not field.is_relation} | {"pk"}
+        is_plain = all(type(name) is str and name.lstrip("-+") in own for name in ordering)
+        return pks if is_plain else None
 
     def _check_lists(self) -> None:
         if not options_of(self.model).lists:
@@ -301,20 +309,23 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if bypassed.get():
             counters["bypassed"] += 1
             return False
-        return not self.query.select_for_update
+        query = self.query
+        return not (query.select_for_update or connections[self.db].needs_rollback)
 
     def _primary(self) -> str:
-        """The alias whose cells answer: that of the primary, wherever reads are routed to."""
-        if self._db is not None:
-            return self._db
-        if not router.routers:
-            return self.db
-        return router.db_for_write(self.model, **self._hints)
+        """The alias whose cells answer: that of the primary, if reads are routed to a replica."""
+        read = self.db
+        if self._db is not None or not router.routers:
+            return read
+        write = router.db_for_write(self.model, **self._hints)
+        # Another database altogether, say one that is only read, answers for itself.
+        return write if write != read and is_copy(read, write) else read
 
     def _list_entry(self) -> ListEntry:
         kind = b"rows" if self._iterable_class is ModelIterable else b"values"
         structure, values = fingerprint.walk(self.query)
-        return ListEntry(self, kind, structure, values, self.query, self._primary())
+        primary = self._primary()
+        return ListEntry(self, kind, structure, values, self.query, primary, to_read=False)
 
     # Writes
 

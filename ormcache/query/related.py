@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from ormcache.exceptions import Uncacheable
 from ormcache.query.instances import builder
 from ormcache.query.rows import Wanted, read_rows
 from ormcache.query.select import Row
-from ormcache.schema import Schema, schema_or_none
+from ormcache.schema import Schema, schema_on
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class Branch:
     schema: Schema
     model: type[models.Model]
     pointer: int | None
+    joined: tuple[int, int]
+    """The positions, in the near row and in the far one, of the values that make the relation."""
     near: str
     """The attribute that has to be loaded for the relation to be followed."""
     set_near: Callable[[Any, Any], None]
@@ -38,7 +41,7 @@ class Vanished(Exception):
     """A pointer leads to a row that does not exist any more."""
 
 
-def branches_of(schema: Schema, select_related: Any, max_depth: int) -> list[Branch]:
+def branches_of(schema: Schema, select_related: Any, max_depth: int, vendor: str) -> list[Branch]:
     """What a query's ``select_related`` follows.
 
     Raises ``Uncacheable`` when a model on the way has no row cells.
@@ -46,8 +49,8 @@ def branches_of(schema: Schema, select_related: Any, max_depth: int) -> list[Bra
     if select_related is False:
         return []
     if select_related is True:
-        return _branches(schema, _implied(schema.model, max_depth), "")
-    return _branches(schema, select_related, "")
+        return _branches(schema, _implied(schema.model, max_depth), "", vendor)
+    return _branches(schema, select_related, "", vendor)
 
 
 def _implied(model: type[models.Model], depth: int) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def _implied(model: type[models.Model], depth: int) -> dict[str, Any]:
     }
 
 
-def _branches(schema: Schema, names: dict[str, Any], prefix: str) -> list[Branch]:
+def _branches(schema: Schema, names: dict[str, Any], prefix: str, vendor: str) -> list[Branch]:
     meta: Any = schema.model._meta
     forward = {item.name: item for item in meta.fields if item.is_relation}
     reverse = {item.field.related_query_name(): item for item in meta.related_objects}
@@ -73,54 +76,58 @@ def _branches(schema: Schema, names: dict[str, Any], prefix: str) -> list[Branch
     for name in ordered:
         path = prefix + name
         make = _forward if name in forward else _reverse
-        branch = make(schema, forward.get(name) or reverse[name], path)
-        branch.branches = _branches(branch.schema, names[name], path + "__")
+        branch = make(schema, forward.get(name) or reverse[name], path, vendor)
+        branch.branches = _branches(branch.schema, names[name], path + "__", vendor)
         found.append(branch)
     return found
 
 
-def _forward(schema: Schema, relation: Any, path: str) -> Branch:
-    target = _schema(relation.remote_field.model)
+def _forward(schema: Schema, relation: Any, path: str, vendor: str) -> Branch:
+    target = _schema(relation.remote_field.model, vendor)
     if relation.remote_field.parent_link:
         raise Uncacheable(f"select_related follows the parent link {path}")
-    pointer: int | None = schema.attnames.index(relation.attname)
-    if relation.target_field is not relation.remote_field.model._meta.pk:
-        pointer = None
+    near = schema.attnames.index(relation.attname)
+    is_direct = relation.target_field is relation.remote_field.model._meta.pk
     far = relation.remote_field.set_cached_value if relation.unique else None
     return Branch(
         path,
         target,
         relation.remote_field.model,
-        pointer,
+        near if is_direct else None,
+        (near, target.attnames.index(relation.target_field.attname)),
         relation.attname,
         relation.set_cached_value,
         far,
     )
 
 
-def _reverse(schema: Schema, relation: Any, path: str) -> Branch:
+def _reverse(schema: Schema, relation: Any, path: str, vendor: str) -> Branch:
     if not relation.field.unique or relation.many_to_many:
         raise Uncacheable(f"select_related follows {path}, which is not one to one")
     if relation.field.remote_field.parent_link:
         raise Uncacheable(f"select_related follows {path} to a child table")
+    target = _schema(relation.related_model, vendor)
+    near = schema.attnames.index(relation.field.target_field.attname)
     return Branch(
         path,
-        _schema(relation.related_model),
+        target,
         relation.related_model,
         None,
+        (near, target.attnames.index(relation.field.attname)),
         schema.model._meta.pk.attname,
         relation.set_cached_value,
         relation.field.set_cached_value,
     )
 
 
-def _schema(model: type[models.Model]) -> Schema:
-    schema = schema_or_none(model)
-    if schema is None:
+def _schema(model: type[models.Model], vendor: str) -> Schema:
+    try:
+        return schema_on(model, vendor)
+    except Uncacheable as error:
         raise Uncacheable(
-            f"select_related follows a relation to {model._meta.label}, whose rows are not cached"
-        )
-    return schema
+            f"select_related follows a relation to {model._meta.label}, whose rows are not "
+            f"cached: {error.reason}"
+        ) from None
 
 
 def stored_paths(branches: Sequence[Branch]) -> list[str]:
@@ -139,6 +146,7 @@ class _Step:
 
     branch: Branch
     near: list[Any]
+    rows: Sequence[Row]
     pointers: list[Any]
 
 
@@ -188,8 +196,8 @@ def _step(
 ) -> _Step:
     if branch.pointer is None:
         column = stored[branch.path]
-        return _Step(branch, near, [column[position] for position in positions])
-    return _Step(branch, near, [row[branch.pointer] for row in rows])
+        return _Step(branch, near, rows, [column[position] for position in positions])
+    return _Step(branch, near, rows, [row[branch.pointer] for row in rows])
 
 
 def _attach(
@@ -202,13 +210,21 @@ def _attach(
     far: list[Any] = []
     far_rows: list[Row] = []
     far_places: list[int] = []
-    for instance, pointer, position in zip(step.near, step.pointers, positions, strict=True):
+    near_key, far_key = branch.joined
+    seen: set[Any] = set()
+    for instance, near_row, pointer, position in zip(
+        step.near, step.rows, step.pointers, positions, strict=True
+    ):
         if pointer is None:
             branch.set_near(instance, None)
             continue
         row = found.rows.get(pointer)
-        if row is None:
+        # A pointer the list holds may be older than the rows: they must belong together still.
+        if row is None or row[far_key] != near_row[near_key]:
             raise Vanished
+        if schema.mutable and pointer in seen:
+            row = copy.deepcopy(row)
+        seen.add(pointer)
         other = build(row)
         branch.set_near(instance, other)
         if branch.set_far is not None:

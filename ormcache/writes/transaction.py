@@ -82,6 +82,13 @@ class ConnectionState:
         self._primary: bool | None = None
         self._isolation = _CHANGED if driver is not None and driver in _isolated else None
 
+    def connected(self) -> None:
+        """Django has just connected, with settings of its own."""
+        if self.connection.vendor == "mysql":
+            # It sets the isolation level by a statement; that one is asked for, not feared.
+            _isolated.discard(self.connection.connection)
+        self.forget()
+
     @property
     def label(self) -> str:
         name = self.connection.settings_dict["NAME"]

@@ -125,8 +125,8 @@ def test_two_versions_of_a_model_share_one_redis(
 
     def read(table: schema.Table) -> str:
         monkeypatch.setattr(
-            "ormcache.query.queryset.rows_of",
-            lambda model, using: schema.Schema(
+            "ormcache.query.queryset.schema_on",
+            lambda model, vendor: schema.Schema(
                 **{
                     **{name: getattr(new, name) for name in new.__slots__},
                     "tables": (table,),
