@@ -45,7 +45,7 @@ def insert(
             writes.membership = True
         # Where the database gives the key, no older row can have had it.
         generated = [not obj._is_pk_set() for obj in objs]
-        with state.announcing(name):
+        with state.announcing("INSERT", name):
             result = run()
         if not replaces and writes.table is not None:
             _note_inserts(writes, objs, fields, generated, result)
@@ -109,7 +109,7 @@ def updating(
             watched = watched_tables().get(name)
             writes = state.writes().table(name, watched.table if watched else None)
             _note_update(writes, fields, named)
-        with state.announcing(*by_table):
+        with state.announcing("UPDATE", *by_table):
             yield
 
 
@@ -131,12 +131,13 @@ def touching(
     with own_atomic(connection):
         state = state_of(connection)
         writes = state.writes().table(name, table)
+        verb = "DELETE" if changes is None else "UPDATE"
         if table is None or writes.whole:
-            with state.announcing(name):
+            with state.announcing(verb, name):
                 return run()
         returning = state.returning = Returning(connection, table)
         try:
-            with state.announcing(name):
+            with state.announcing(verb, name):
                 count = run()
         except BaseException:
             # Whatever it did before it failed may still be committed.

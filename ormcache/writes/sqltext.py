@@ -281,15 +281,22 @@ def _settings(sql: str, parts: list[list[str]]) -> tuple[bool, bool]:
             names = {word.strip('"`') for word in words}
             everything = verb in ("RESET", "DISCARD") and "ALL" in names
             isolation |= everything or not _ISOLATION.isdisjoint(names)
-            visibility |= everything or not _VISIBILITY.isdisjoint(names)
+            # A setting of the application's own, as app.tenant, may decide which rows are seen.
+            visibility |= everything or not _VISIBILITY.isdisjoint(names) or _is_dotted(words)
         elif verb in ("BEGIN", "START"):
             isolation |= "ISOLATION" in words or "SNAPSHOT" in words
         elif verb in ("USE", "ATTACH", "DETACH"):
             visibility = True
     for name in _SET_CONFIG.findall(sql):  # Empty if it is no plain literal.
         isolation |= not name or name.upper() in _ISOLATION
-        visibility |= not name or name.upper() in _VISIBILITY
+        visibility |= not name or name.upper() in _VISIBILITY or "." in name
     return isolation, visibility
+
+
+def _is_dotted(words: list[str]) -> bool:
+    """Whether a SET is about a setting with a dot in its name."""
+    name = [word for word in words[1:] if word not in ("SESSION", "LOCAL")]
+    return words[0] == "SET" and name[1:2] == ["."]
 
 
 # Statements that name their rows

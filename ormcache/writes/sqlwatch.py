@@ -6,7 +6,8 @@ statement does not show exactly invalidates the whole table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -41,13 +42,35 @@ class Watch:
                 result = execute(extended, params, many, context)
                 self._state.returning.take(context["cursor"])
                 return result
-        statement = parse(sql if type(sql) is str else _text(sql, context))
+        text = sql if type(sql) is str else _text(sql, context)
+        statement = parse(text)
         if statement.kind is Kind.READ:
             return execute(sql, params, many, context)
-        return self._watched(statement, lambda: execute(sql, params, many, context), params, many)
+        return self._watched(
+            statement, text, lambda: execute(sql, params, many, context), None if many else params
+        )
+
+    @contextmanager
+    def passing(self, sql: Any, context: dict[str, Any]) -> Iterator[None]:
+        """Around a statement that goes to the driver past the wrappers: COPY, a stream."""
+        text = sql if type(sql) is str else _text(sql, context)
+        statement, state = parse(text), self._state
+        if statement.visibility:
+            state.visibility_changes()
+        tables = _tables(statement) if statement.kind in (Kind.WRITE, Kind.SCHEMA) else None
+        if not tables:
+            yield
+        elif state.in_transaction:
+            note(state.writes(), statement, tables, None)
+            yield
+        else:
+            alone = Pending()
+            note(alone, statement, tables, None)
+            with state.committing_statement(alone):
+                yield
 
     def _watched(
-        self, statement: Statement, run: Callable[[], Any], params: Any, many: bool
+        self, statement: Statement, text: str, run: Callable[[], Any], params: Any
     ) -> Any:
         state = self._state
         if statement.isolation:
@@ -59,31 +82,60 @@ class Watch:
             result = self._committing(run) if self._commits_implicitly() else run()
             state.begin_raw()
             return result
-        if kind is Kind.COMMIT:
-            state.before_commit()
-            result = run()
-            state.end_raw()
-            state.after_commit()
-            return result
-        if kind is Kind.ROLLBACK:
-            result = run()
-            state.end_raw()
-            state.after_commit()
-            return result
-        if kind in (Kind.SAVEPOINT, Kind.SESSION):
+        if kind in (Kind.COMMIT, Kind.ROLLBACK):
+            return self._end(kind, text.upper(), run)
+        if kind is Kind.SAVEPOINT:
+            return self._savepoint(text, run)
+        if kind is Kind.SESSION:
             return run()
-        return self._write(statement, run, params, many)
+        return self._write(statement, text, run, params)
 
-    def _write(self, statement: Statement, run: Callable[[], Any], params: Any, many: bool) -> Any:
+    def _end(self, kind: Kind, text: str, run: Callable[[], Any]) -> Any:
         state = self._state
-        tables = _tables(statement) - state.announced
+        if kind is Kind.COMMIT and ("PREPARED" in text or "XA" in text):
+            # What was prepared was written by any connection at any time.
+            everything = Pending()
+            for name, watched in watched_tables().items():
+                everything.table(name, watched.table).write_all()
+            with state.committing_statement(everything):
+                result = run()
+        else:
+            if kind is Kind.COMMIT:
+                state.before_commit()
+            result = run()
+        state.end_raw()
+        state.after_commit()
+        if "CHAIN" in text:
+            state.begin_raw()
+        return result
+
+    def _savepoint(self, text: str, run: Callable[[], Any]) -> Any:
+        state = self._state
+        if state.connection.vendor != "sqlite" or state.connection.in_atomic_block:
+            return run()
+        # SQLite begins a transaction with the first SAVEPOINT and commits it with its RELEASE.
+        if text.lstrip()[:7].upper() == "RELEASE":
+            state.before_commit()
+        result = run()
+        driver: Any = state.connection.connection
+        if driver.in_transaction:
+            state.begin_raw()
+        else:
+            state.end_raw()
+            state.after_commit()
+        return result
+
+    def _write(self, statement: Statement, text: str, run: Callable[[], Any], params: Any) -> Any:
+        state = self._state
+        tables = _tables(statement)
+        if text[: len(state.announced_verb)] == state.announced_verb:
+            tables -= state.announced
         if tables and not _TEMPORARY.isdisjoint(statement.identifiers):
             # It may hide the table of that name from this connection, and only from this one.
             state.visibility_changes()
         begins = not _BEGINS.isdisjoint(statement.identifiers)
-        named = None if many else params
         if state.in_transaction or begins:
-            note(state.writes(), statement, tables, named)
+            note(state.writes(), statement, tables, params)
         if begins:
             # A transaction begun and perhaps ended within one text: both are provided for.
             state.begin_raw()
@@ -92,13 +144,14 @@ class Watch:
             return self._committing(run)
         if state.in_transaction or not tables:
             return run()
-        if statement.exact is not None and statement.exact.verb != "insert" and not many:
+        exact = statement.exact
+        if exact and exact.verb != "insert" and params is not None and " RETURNING " not in text:
             # Which lists it concerns is told by the rows it replaces, once it holds their locks.
             with own_atomic(state.connection):
-                note(state.writes(), statement, tables, named)
+                note(state.writes(), statement, tables, params)
                 return run()
         alone = Pending()
-        note(alone, statement, tables, named)
+        note(alone, statement, tables, params)
         with state.committing_statement(alone):
             return run()
 

@@ -48,6 +48,7 @@ class ConnectionState:
         "_primary",
         "_raw_transaction",
         "announced",
+        "announced_verb",
         "connection",
         "cursors",
         "pending",
@@ -60,6 +61,8 @@ class ConnectionState:
         self.connection = connection
         self.announced: frozenset[str] = frozenset()
         """Tables whose running statement has been announced precisely."""
+        self.announced_verb = ""
+        """How that statement begins: what fields do while it is made is not announced with it."""
         self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
         """Cursors of SQLite that are neither closed nor forgotten; see ``_sees_newest``."""
         self.returning: Returning | None = None
@@ -190,13 +193,14 @@ class ConnectionState:
         invalidation.release()
 
     @contextmanager
-    def announcing(self, *tables: str) -> Iterator[None]:
-        """Around one statement whose effect has been noted already."""
-        before, self.announced = self.announced, self.announced.union(tables)
+    def announcing(self, verb: str, *tables: str) -> Iterator[None]:
+        """Around one statement, which begins with ``verb``, whose effect is noted elsewhere."""
+        before = self.announced, self.announced_verb
+        self.announced, self.announced_verb = frozenset(tables), verb
         try:
             yield
         finally:
-            self.announced = before
+            self.announced, self.announced_verb = before
 
 
 def _outcome_unknown(error: Exception) -> bool:
@@ -224,11 +228,15 @@ def own_atomic(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:
 
 def install(connection: BaseDatabaseWrapper) -> ConnectionState:
     """Hook a connection: its statements, and the ends of its transactions."""
+    from ormcache.writes.drivercalls import watch_driver_calls
     from ormcache.writes.sqlwatch import Watch
 
     state = ConnectionState(connection)
     connection._ormcache_state = state  # type: ignore[attr-defined]
-    connection.execute_wrappers.insert(0, Watch(state))
+    watch = Watch(state)
+    connection.execute_wrappers.insert(0, watch)
+    if connection.vendor == "postgresql":
+        watch_driver_calls(connection, watch)
     for name, wrap in (
         ("commit", _wrap_commit),
         ("rollback", _wrap_rollback),
