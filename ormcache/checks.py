@@ -13,7 +13,9 @@ from django.db import models
 from ormcache.conf import Config, parse
 from ormcache.exceptions import Uncacheable
 from ormcache.managers import CacheManager
-from ormcache.schema import is_cached, options_of, read_options, schema_of
+from ormcache.options import options_of, read_options
+from ormcache.partitions import partition_kind
+from ormcache.schema import is_cached, schema_of
 
 _DOCS = "See docs/reference/checks.rst#"
 
@@ -103,18 +105,26 @@ def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
 
 
 def _check_partitions(model: type[models.Model]) -> list[checks.CheckMessage]:
-    named = options_of(model).partitions or ()
-    known = {field.name for field in model._meta.concrete_fields}
-    return [
-        checks.Error(
-            f"{model._meta.label}.CacheMeta.partitions names {name!r}, which is no field.",
-            hint=f"Fields are {', '.join(sorted(known))}. {_docs('ormcache.E006')}",
-            obj=model,
-            id="ormcache.E006",
+    known = {field.name: field for field in model._meta.concrete_fields}
+    found: list[checks.CheckMessage] = []
+    for name in options_of(model).partitions or ():
+        if name not in known:
+            problem = "which is no field"
+            hint = f"Fields are {', '.join(sorted(known))}."
+        elif partition_kind(known[name]) is None:
+            problem = "whose equality in the database is not surely that of Python"
+            hint = "Name foreign keys, integers, UUIDs or text without a collation of its own."
+        else:
+            continue
+        found.append(
+            checks.Error(
+                f"{model._meta.label}.CacheMeta.partitions names {name!r}, {problem}.",
+                hint=f"{hint} {_docs('ormcache.E006')}",
+                obj=model,
+                id="ormcache.E006",
+            )
         )
-        for name in named
-        if name not in known
-    ]
+    return found
 
 
 def _docs(check: str) -> str:

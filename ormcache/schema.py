@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import enum
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,83 +11,10 @@ from typing import Any
 from django.db import models
 
 from ormcache.codec.rows import RowCodec
-from ormcache.conf import timeout_seconds
-from ormcache.exceptions import ConfigError, Uncacheable, Unrepresentable
-from ormcache.keys import value_token
-
-
-class Default(enum.Enum):
-    """Stands for "as the site's setting says"; stays itself when copied or pickled."""
-
-    DEFAULT = enum.auto()
-
-
-DEFAULT = Default.DEFAULT
+from ormcache.exceptions import Uncacheable, Unrepresentable
+from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
 
 _INTEGERS = (models.IntegerField, models.AutoField)
-_TEXTS = {models.CharField, models.SlugField, models.TextField}
-_FOREIGN_KEYS = {models.ForeignKey, models.OneToOneField}
-_EXACT_INTEGERS = {
-    models.AutoField,
-    models.BigAutoField,
-    models.BigIntegerField,
-    models.IntegerField,
-    models.PositiveBigIntegerField,
-    models.PositiveIntegerField,
-    models.PositiveSmallIntegerField,
-    models.SmallAutoField,
-    models.SmallIntegerField,
-}
-_PLAIN_PRE_SAVES = {models.Field.pre_save}
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """``CacheMeta``, read. ``timeout`` in seconds, ``None`` for no expiry."""
-
-    timeout: Any = DEFAULT
-    lists: bool = True
-    namespace: str = ""
-    partitions: Sequence[str] | None = None
-    identity_map: str | None = "weak"
-    multi_db: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """A column by whose value lists are told apart: those over other values are left alone.
-
-    ``kind`` is the Python type of its values, whose equality is the database's.
-    """
-
-    column: str
-    position: int
-    kind: type
-    field: Any
-
-    def token(self, value: Any) -> bytes | None:
-        """``value`` as a part of a key; ``None`` when it is not surely what the row will hold."""
-        if value is None or type(value) is self.kind:
-            return value_token(value)
-        if self.kind is str or isinstance(value, float):
-            return None
-        try:
-            value = self.field.to_python(value)
-        except Exception:
-            return None
-        return value_token(value) if type(value) is self.kind else None
-
-
-@dataclass(frozen=True, slots=True)
-class Roster:
-    """The partitions of a table whose stamps its writers keep.
-
-    ``id`` tells two versions of the code apart that partition differently: neither relies on
-    stamps the other does not keep.
-    """
-
-    id: bytes
-    partitions: tuple[Partition, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,52 +137,21 @@ def table_of(model: type[models.Model]) -> Table:
         raise Uncacheable(f"a field has no exact encoding: {error}") from error
     shape = [meta.db_table, codec.token]
     shape += [f"{item.attname}|{item.column}" for item in fields]
-    partitions = tuple(_partitions(model, fields))
+    found = tuple(partitions(model, fields))
     return Table(
         name=meta.db_table,
         model=model,
         fields=fields,
         codec=codec,
         fingerprint=hashlib.blake2b("\n".join(shape).encode(), digest_size=8).digest(),
-        pk=_final_target(pk),
+        pk=final_target(pk),
         pk_column=pk.column,
         pk_type=_pk_type(model),
         positions={item.column: i for i, item in enumerate(fields)},
         generated=frozenset(item.column for item in fields if item.generated),
-        roster=_roster(partitions),
-        loose_text_roster=_roster(tuple(each for each in partitions if each.kind is not str)),
+        roster=roster(found),
+        loose_text_roster=roster(tuple(each for each in found if each.kind is not str)),
     )
-
-
-def _roster(partitions: tuple[Partition, ...]) -> Roster:
-    named = "\n".join(f"{each.column} {each.kind.__name__}" for each in partitions)
-    return Roster(hashlib.blake2b(named.encode(), digest_size=4).digest(), partitions)
-
-
-def _partitions(model: type[models.Model], fields: tuple[Any, ...]) -> Iterator[Partition]:
-    chosen = options_of(model).partitions
-    for position, item in enumerate(fields):
-        named = item.unique or item.is_relation if chosen is None else item.name in chosen
-        kind = partition_kind(item)
-        if named and kind is not None and not item.primary_key:
-            yield Partition(item.column, position, kind, _final_target(item))
-
-
-def partition_kind(item: Any) -> type | None:
-    """The type of the values a field can be partitioned by, ``None`` if it cannot be."""
-    if item.generated or (item.is_relation and type(item) not in _FOREIGN_KEYS):
-        return None
-    target = _final_target(item)
-    if type(item).pre_save not in _PLAIN_PRE_SAVES:
-        # What it writes need not be what the instance holds.
-        return None
-    if type(target) in _EXACT_INTEGERS:
-        return int
-    if type(target) is models.UUIDField:
-        return uuid.UUID
-    if type(target) in _TEXTS and not target.db_collation:
-        return str
-    return None
 
 
 def _examine(model: type[models.Model]) -> Schema | str:
@@ -302,12 +195,6 @@ def _pk_chain(model: type[models.Model]) -> list[type[models.Model]] | None:
     return chain if owners <= set(chain) else None
 
 
-def _final_target(pk: Any) -> Any:
-    while pk.remote_field is not None:
-        pk = pk.target_field
-    return pk
-
-
 def _pk_type(model: type[models.Model]) -> type:
     """The Python type that names a row of the model without ambiguity.
 
@@ -317,78 +204,16 @@ def _pk_type(model: type[models.Model]) -> type:
     pk: Any = model._meta.pk
     if pk is None or not getattr(pk, "column", None):
         raise Uncacheable(f"{model._meta.label} has a composite primary key")
-    target = _final_target(pk)
+    target = final_target(pk)
     if hasattr(target, "from_db_value"):
         raise Uncacheable(f"the primary key of {model._meta.label} has a from_db_value of its own")
     if isinstance(target, _INTEGERS):
         return int
     if isinstance(target, models.UUIDField):
         return uuid.UUID
-    if type(target) in _TEXTS and not getattr(target, "db_collation", None):
+    if type(target) in TEXTS and not getattr(target, "db_collation", None):
         return str
     raise Uncacheable(
         f"the primary key of {model._meta.label} is a {type(target).__name__}; only integer, UUID "
         "and plain text keys name a row without ambiguity"
     )
-
-
-@cache
-def options_of(model: type[models.Model]) -> Options:
-    """The options of a model. Wrong ones count as not given; the system checks report them."""
-    return read_options(model)[0]
-
-
-def read_options(model: type[models.Model]) -> tuple[Options, list[ConfigError]]:
-    """The options of a model and what is wrong with its ``CacheMeta``."""
-    given = getattr(model, "CacheMeta", None)
-    values: dict[str, Any] = {"namespace": model._meta.label}
-    errors: list[ConfigError] = []
-    names = [name for name in dir(given) if not name.startswith("_")] if given else []
-    for name in names:
-        reader = _OPTIONS.get(name)
-        if reader is None:
-            close = difflib.get_close_matches(name, _OPTIONS, n=1)
-            hint = f'Did you mean "{close[0]}"?' if close else f"Known are {', '.join(_OPTIONS)}."
-            errors.append(
-                ConfigError(f"{model._meta.label}.CacheMeta.{name} is not a known option. {hint}")
-            )
-            continue
-        try:
-            values[name] = reader(getattr(given, name))
-        except ValueError as error:
-            errors.append(ConfigError(f"{model._meta.label}.CacheMeta.{name} {error}"))
-    return Options(**values), errors
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"must be True or False, not {value!r}.")
-    return value
-
-
-def _name(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"must be a non-empty string, not {value!r}.")
-    return value
-
-
-def _names(value: object) -> Sequence[str]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"must be a list of field names, not {value!r}.")
-    return tuple(value)
-
-
-def _map_kind(value: object) -> str | None:
-    if value is None or value == "weak" or value == "strong":
-        return value
-    raise ValueError(f'must be "weak", "strong" or None, not {value!r}.')
-
-
-_OPTIONS = {
-    "timeout": timeout_seconds,
-    "lists": _flag,
-    "namespace": _name,
-    "partitions": _names,
-    "identity_map": _map_kind,
-    "multi_db": _flag,
-}

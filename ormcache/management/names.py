@@ -11,7 +11,8 @@ from django.core.management.base import CommandError
 from django.db import connections, models
 
 from ormcache.databases import label
-from ormcache.schema import is_cached, options_of
+from ormcache.options import options_of
+from ormcache.schema import is_cached
 from ormcache.writes.watched import watched_tables
 
 Model = type[models.Model]

@@ -13,11 +13,12 @@ from django.db.models.query import QuerySet
 from ormcache import runtime
 from ormcache.exceptions import Uncacheable
 from ormcache.keys import TableKeys
+from ormcache.partitions import Partition
 from ormcache.query import analysis, fingerprint
 from ormcache.query.memo import Memo
 from ormcache.query.restrictions import Restriction, restrictions
 from ormcache.query.rows import read_row
-from ormcache.schema import Partition, Table, schema_on
+from ormcache.schema import Table, schema_on
 from ormcache.writes.watched import watched_tables
 
 EVERY_COLUMN = frozenset({"*"})

@@ -18,8 +18,8 @@ from ormcache import runtime
 from ormcache.codec.values import pack, unpack
 from ormcache.coherence.reader import Entry, is_foreign
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
+from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, fingerprint
-from ormcache.schema import DEFAULT, options_of
 from ormcache.stats import counters
 from ormcache.writes.transaction import ConnectionState, state_of
 

@@ -22,6 +22,7 @@ from django.db.models.utils import create_namedtuple_class
 from ormcache.conf import timeout_seconds
 from ormcache.databases import is_copy
 from ormcache.exceptions import StoreError, Uncacheable
+from ormcache.options import DEFAULT, options_of
 from ormcache.query import fingerprint
 from ormcache.query.bypass import bypassed
 from ormcache.query.dependencies import check_declared
@@ -29,7 +30,7 @@ from ormcache.query.instances import builder
 from ormcache.query.lists import EntryOptions, ListEntry, count_uncached, read_data
 from ormcache.query.pointers import Pointers, plain
 from ormcache.query.rows import read_row
-from ormcache.schema import DEFAULT, Table, options_of, schema_on, schema_or_none
+from ormcache.schema import Table, schema_on, schema_or_none
 from ormcache.stats import counters
 from ormcache.writes.announce import insert, literal_pks, touching, updating
 

@@ -13,8 +13,8 @@ from typing import Any
 from django.db.models.expressions import Col
 from django.db.models.sql.where import WhereNode
 
+from ormcache.partitions import Partition
 from ormcache.query.analysis import Plan
-from ormcache.schema import Partition
 from ormcache.writes.watched import watched_tables
 
 MOST_VALUES = 16

@@ -11,8 +11,9 @@ from django.db import connections
 from ormcache import runtime
 from ormcache.coherence.reader import Lease, Rows
 from ormcache.exceptions import Corrupt, StoreError, Unrepresentable
+from ormcache.options import DEFAULT, options_of
 from ormcache.query.select import Row, select
-from ormcache.schema import DEFAULT, Schema, options_of
+from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.transaction import ConnectionState, state_of
 

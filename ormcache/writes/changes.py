@@ -9,7 +9,8 @@ from ormcache import cells
 from ormcache.codec.values import pack
 from ormcache.exceptions import Corrupt, Unrepresentable
 from ormcache.keys import TableKeys
-from ormcache.schema import Roster, Table
+from ormcache.partitions import Roster
+from ormcache.schema import Table
 from ormcache.stats import counters
 from ormcache.writes.pending import UNKNOWN, TableWrites, Values
 

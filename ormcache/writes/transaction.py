@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -215,6 +215,8 @@ def state_of(connection: BaseDatabaseWrapper) -> ConnectionState:
     try:
         return connection._ormcache_state  # type: ignore[attr-defined,no-any-return]
     except AttributeError:
+        from ormcache.writes.hooks import install
+
         return install(connection)
 
 
@@ -224,95 +226,3 @@ def own_atomic(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:
     if state_of(connection).in_transaction or not connection.get_autocommit():
         return nullcontext()
     return transaction.atomic(using=connection.alias, savepoint=False)
-
-
-def install(connection: BaseDatabaseWrapper) -> ConnectionState:
-    """Hook a connection: its statements, and the ends of its transactions."""
-    from ormcache.writes.drivercalls import watch_driver_calls
-    from ormcache.writes.sqlwatch import Watch
-
-    state = ConnectionState(connection)
-    connection._ormcache_state = state  # type: ignore[attr-defined]
-    watch = Watch(state)
-    connection.execute_wrappers.insert(0, watch)
-    if connection.vendor == "postgresql":
-        watch_driver_calls(connection, watch)
-    for name, wrap in (
-        ("commit", _wrap_commit),
-        ("rollback", _wrap_rollback),
-        ("set_autocommit", _wrap_set_autocommit),
-        ("close", _wrap_close),
-    ):
-        setattr(connection, name, wrap(getattr(connection, name), state))
-    if connection.vendor == "sqlite":
-        connection.create_cursor = _wrap_create_cursor(connection.create_cursor, state)  # type: ignore[method-assign]
-    return state
-
-
-def _wrap_create_cursor(
-    original: Callable[..., Any], state: ConnectionState
-) -> Callable[..., Any]:
-    def create_cursor(name: str | None = None) -> Any:
-        cursor = original(name)
-        state.cursors.add(cursor)
-        reference = weakref.ref(cursor)
-
-        def close_and_forget() -> None:
-            close_of = reference()
-            if close_of is not None:
-                state.cursors.discard(close_of)
-                type(close_of).close(close_of)
-
-        cursor.close = close_and_forget
-        return cursor
-
-    return create_cursor
-
-
-def _wrap_commit(original: Callable[[], None], state: ConnectionState) -> Callable[[], None]:
-    def commit() -> None:
-        state.before_commit()
-        # When COMMIT fails its outcome is open until a rollback succeeds on the same connection.
-        original()
-        state.end_raw()
-        state.after_commit()
-
-    return commit
-
-
-def _wrap_rollback(original: Callable[[], None], state: ConnectionState) -> Callable[[], None]:
-    def rollback() -> None:
-        original()
-        state.end_raw()
-        state.after_commit()
-
-    return rollback
-
-
-def _wrap_set_autocommit(
-    original: Callable[..., None], state: ConnectionState
-) -> Callable[..., None]:
-    def set_autocommit(autocommit: bool, *args: Any, **kwargs: Any) -> None:
-        # Switching autocommit on ends a transaction that nobody committed.
-        ends = autocommit and state.pending is not None and not state.connection.in_atomic_block
-        if ends:
-            state.before_commit()
-        original(autocommit, *args, **kwargs)
-        if ends:
-            state.after_commit()
-
-    return set_autocommit
-
-
-def _wrap_close(original: Callable[[], None], state: ConnectionState) -> Callable[[], None]:
-    def close() -> None:
-        try:
-            original()
-        finally:
-            # The server rolls back what was open. Marks of a COMMIT that failed stay: nobody
-            # knows whether it happened. A database in memory is not closed at all.
-            connection = state.connection
-            if connection.connection is None or connection.closed_in_transaction:
-                state.forget()
-
-    return close

@@ -15,7 +15,7 @@ from django.db import connection, connections
 from pytest_django import Settings
 
 import ormcache
-from ormcache import runtime, schema
+from ormcache import options, runtime, schema
 from ormcache.checks import check_models, check_setting
 from ormcache.exceptions import ConfigError
 from ormcache.stats import counters
@@ -235,10 +235,10 @@ def test_every_model_of_the_tests_passes_its_checks() -> None:
 
 
 def test_options_are_inherited() -> None:
-    assert 600.0 == schema.options_of(Photo).timeout
-    film = schema.options_of(Film)
+    assert 600.0 == options.options_of(Photo).timeout
+    film = options.options_of(Film)
     assert (600.0, False, "films") == (film.timeout, film.lists, film.namespace)
-    assert "testapp.Category" == schema.options_of(Category).namespace
+    assert "testapp.Category" == options.options_of(Category).namespace
 
 
 def test_a_name_for_the_database_of_this_run() -> None:

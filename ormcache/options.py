@@ -1,0 +1,98 @@
+"""``CacheMeta``: the options of a model."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.db import models
+
+from ormcache.conf import timeout_seconds
+from ormcache.exceptions import ConfigError
+
+
+class Default(enum.Enum):
+    """Stands for "as the site's setting says"; stays itself when copied or pickled."""
+
+    DEFAULT = enum.auto()
+
+
+DEFAULT = Default.DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``CacheMeta``, read. ``timeout`` in seconds, ``None`` for no expiry."""
+
+    timeout: Any = DEFAULT
+    lists: bool = True
+    namespace: str = ""
+    partitions: Sequence[str] | None = None
+    identity_map: str | None = "weak"
+    multi_db: bool = False
+
+
+@cache
+def options_of(model: type[models.Model]) -> Options:
+    """The options of a model. Wrong ones count as not given; the system checks report them."""
+    return read_options(model)[0]
+
+
+def read_options(model: type[models.Model]) -> tuple[Options, list[ConfigError]]:
+    """The options of a model and what is wrong with its ``CacheMeta``."""
+    given = getattr(model, "CacheMeta", None)
+    values: dict[str, Any] = {"namespace": model._meta.label}
+    errors: list[ConfigError] = []
+    names = [name for name in dir(given) if not name.startswith("_")] if given else []
+    for name in names:
+        reader = _OPTIONS.get(name)
+        if reader is None:
+            close = difflib.get_close_matches(name, _OPTIONS, n=1)
+            hint = f'Did you mean "{close[0]}"?' if close else f"Known are {', '.join(_OPTIONS)}."
+            errors.append(
+                ConfigError(f"{model._meta.label}.CacheMeta.{name} is not a known option. {hint}")
+            )
+            continue
+        try:
+            values[name] = reader(getattr(given, name))
+        except ValueError as error:
+            errors.append(ConfigError(f"{model._meta.label}.CacheMeta.{name} {error}"))
+    return Options(**values), errors
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be True or False, not {value!r}.")
+    return value
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"must be a non-empty string, not {value!r}.")
+    return value
+
+
+def _names(value: object) -> Sequence[str]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"must be a list of field names, not {value!r}.")
+    return tuple(value)
+
+
+def _map_kind(value: object) -> str | None:
+    if value is None or value == "weak" or value == "strong":
+        return value
+    raise ValueError(f'must be "weak", "strong" or None, not {value!r}.')
+
+
+_OPTIONS = {
+    "timeout": timeout_seconds,
+    "lists": _flag,
+    "namespace": _name,
+    "partitions": _names,
+    "identity_map": _map_kind,
+    "multi_db": _flag,
+}

@@ -1,0 +1,79 @@
+"""``CacheMeta``: what is wrong with it is said by the system checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import models
+from django.test.utils import isolate_apps
+
+from ormcache.checks import _check_model
+from ormcache.models import CachedModel
+from ormcache.options import options_of
+
+
+def found_in(**options: Any) -> list[tuple[str, str]]:
+    """The ids and texts of the checks of a model with these options."""
+    with isolate_apps("tests.testapp"):
+
+        class Thing(CachedModel):
+            name = models.CharField(max_length=10, unique=True)
+            price = models.DecimalField(max_digits=5, decimal_places=2)
+            kind = models.IntegerField(default=0)
+            CacheMeta = type("CacheMeta", (), options)
+
+            class Meta:
+                app_label = "testapp"
+
+        return [(str(each.id), f"{each.msg} {each.hint}") for each in _check_model(Thing)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"timeout": 5, "lists": False, "namespace": "n", "partitions": ["name", "kind"]},
+        {"timeout": None, "identity_map": None, "multi_db": True, "partitions": []},
+    ],
+)
+def test_right_options(options: dict[str, Any]) -> None:
+    assert [] == found_in(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "check", "text"),
+    [
+        ({"timout": 5}, "E005", 'CacheMeta.timout is not a known option. Did you mean "timeout"?'),
+        ({"timeout": -5}, "E005", "CacheMeta.timeout must be between 0 and"),
+        ({"lists": 1}, "E005", "CacheMeta.lists must be True or False, not 1."),
+        ({"namespace": ""}, "E005", "CacheMeta.namespace must be a non-empty string"),
+        ({"partitions": "name"}, "E005", "CacheMeta.partitions must be a list of field names"),
+        (
+            {"identity_map": "big"},
+            "E005",
+            'CacheMeta.identity_map must be "weak", "strong" or None',
+        ),
+        ({"partitions": ["nme"]}, "E006", "names 'nme', which is no field"),
+        ({"partitions": ["price"]}, "E006", "names 'price', whose equality in the database"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], check: str, text: str) -> None:
+    ((found, said),) = found_in(**options)
+    assert f"ormcache.{check}" == found
+    assert text in said
+
+
+def test_a_wrong_option_counts_as_not_given() -> None:
+    with isolate_apps("tests.testapp"):
+
+        class Thing(CachedModel):
+            class CacheMeta:
+                timeout = "soon"
+                lists = False
+
+            class Meta:
+                app_label = "testapp"
+
+        assert options_of(Thing).lists is False
+        assert "testapp.Thing" == options_of(Thing).namespace
