@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 
 from ormcache.coherence.reader import Reader
@@ -71,6 +72,9 @@ def _build() -> Runtime:
     global _current
     with _lock:
         if _current is None:
+            if not apps.is_installed("ormcache"):
+                # Its receivers would be missing, and with them every write they see.
+                raise ConfigError('Add "ormcache" to INSTALLED_APPS.')
             config, problems = parse(getattr(settings, "ORMCACHE", None))
             if problems:
                 raise ConfigError(" ".join(problem.message for problem in problems))

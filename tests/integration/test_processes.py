@@ -64,6 +64,29 @@ def test_importing_reads_no_settings_and_opens_no_socket() -> None:
 
 
 @pytest.mark.processes
+def test_a_forgotten_app_is_named() -> None:
+    """Without the app's receivers some writes would not be seen: nothing is cached in silence."""
+    code = """
+        import django
+        from django.conf import settings
+        database = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+        settings.configure(DATABASES={"default": database})
+        django.setup()
+        from django.db import models
+        from ormcache.exceptions import ConfigError
+        from ormcache.models import CachedModel
+        class Thing(CachedModel):
+            class Meta:
+                app_label = "things"
+        try:
+            Thing.objects.get(pk=1)
+        except ConfigError as error:
+            print(error)
+    """
+    assert 'Add "ormcache" to INSTALLED_APPS.' == python(code)
+
+
+@pytest.mark.processes
 @pytest.mark.django_db(transaction=True)
 def test_a_write_in_another_process_is_seen_at_once(ormcache_redis: RedisServer) -> None:
     author = Author.objects.create(name="old", slug="a")

@@ -87,11 +87,13 @@ def test_a_savepoint_that_is_rolled_back(author: Author) -> None:
 
 
 def test_low_level_savepoints(author: Author) -> None:
+    # Renamed in Django 6.1.
+    savepoint = getattr(transaction, "savepoint_create", None) or transaction.savepoint
     with transaction.atomic():
-        kept = transaction.savepoint()
+        kept = savepoint()
         Author.objects.filter(pk=author.pk).update(name="undone")
         transaction.savepoint_rollback(kept)
-        kept = transaction.savepoint()
+        kept = savepoint()
         Author.objects.filter(pk=author.pk).update(name="new")
         transaction.savepoint_commit(kept)
     assert ("new", ["new"]) == seen(author)
