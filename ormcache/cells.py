@@ -4,7 +4,7 @@ A cell is absent, or one of::
 
     V epoch8 fingerprint8 stamp13* nonce8 soft8 cost4 payload   a value (row cell or list entry)
     L epoch8 nonce8                                             a reader's lease
-    S nonce12                                                   a stamp or generation
+    S roster4 nonce8                                            a stamp or generation
     W (token16 deadline13)*                                     writers' marks
 
 The part a reader compares stands first and is contiguous, so "is this a hit" is one

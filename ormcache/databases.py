@@ -19,6 +19,15 @@ def remember_configured() -> None:
         _configured[alias] = str(connections.settings[alias]["NAME"])
 
 
+def label_alias(connection: BaseDatabaseWrapper) -> str:
+    """The first alias with the same database behind it."""
+    here = _identity(connection.settings_dict)
+    for other in connections:
+        if other == connection.alias or _identity(connections.settings[other]) == here:
+            return other
+    return connection.alias
+
+
 def label(connection: BaseDatabaseWrapper) -> str:
     """What names the connection's database in keys, the same in every process of the site.
 
@@ -26,14 +35,7 @@ def label(connection: BaseDatabaseWrapper) -> str:
     share their cells. A database whose name differs from the configured one (a test database, a
     tenant's) is named too.
     """
-    alias = connection.alias
-    here = _identity(connection.settings_dict)
-    for other in connections:
-        if other == alias:
-            break
-        if _identity(connections.settings[other]) == here:
-            alias = other
-            break
+    alias = label_alias(connection)
     name = str(connection.settings_dict["NAME"])
     if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
         # Nobody else sees it; a shared Redis must not mix the databases of two processes.
@@ -49,6 +51,21 @@ def is_copy(replica: str, primary: str) -> bool:
     if here.get("TEST", {}).get("MIRROR") == primary:
         return True
     return here["ENGINE"] == there["ENGINE"] and str(here["NAME"]) == str(there["NAME"])
+
+
+def sees_otherwise(connection: BaseDatabaseWrapper) -> bool:
+    """Whether an alias shares its cells with another and may see other rows than that: as another
+    user, or with another search_path."""
+    first = label_alias(connection)
+    if first == connection.alias:
+        return False
+    return _view(connection.settings_dict) != _view(connections.settings[first])
+
+
+def _view(options: dict[str, Any]) -> tuple[str, ...]:
+    own = options.get("OPTIONS", {})
+    named = (own.get("options"), own.get("assume_role"), own.get("service"))
+    return (str(options.get("USER", "")), *map(str, named))
 
 
 def _identity(options: dict[str, Any]) -> tuple[str, ...]:

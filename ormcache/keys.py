@@ -46,7 +46,7 @@ def _suffix(text: str) -> bytes:
 class TableKeys:
     """The keys of one table in one database.
 
-    ``namespace`` is the site's, ``database`` names the database (see ``schema.database_label``).
+    ``namespace`` is the site's, ``database`` names the database (see ``databases.label``).
     """
 
     __slots__ = (

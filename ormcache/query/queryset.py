@@ -67,9 +67,9 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         """A clone with options for its list entry; this queryset is left as it is.
 
         ``key`` replaces the computed fingerprint: the entry answers every query of this shape
-        that names the key, whatever its values. ``timeout``: seconds, a timedelta, ``None`` for no
-        expiry. ``depends_on``: instances, models or querysets whose change invalidates the entry
-        too. Raises ``TypeError`` or ``ValueError`` for anything else.
+        and these partitions that names the key, whatever its other values. ``timeout``: seconds,
+        a timedelta, ``None`` for no expiry. ``depends_on``: instances, models or querysets whose
+        change invalidates the entry too. Raises ``TypeError`` or ``ValueError`` for anything else.
         """
         if key is not None and not isinstance(key, str):
             raise TypeError(f"cache(key=…) must be a string, not {type(key).__name__}.")
@@ -140,6 +140,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if not self._uses_cache() or not (args or kwargs):
             return run(*args, **kwargs)
         try:
+            self._check_lists()
             # As in Django, where a positional expression takes the place of its namesake.
             named = kwargs | {arg.default_alias: arg for arg in args}
             walked = fingerprint.walk_aggregate(self.query, named)
@@ -303,7 +304,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         return pks if is_plain else None
 
     def _check_lists(self) -> None:
-        if not options_of(self.model).lists:
+        if not options_of(self.model).lists and self._cache_options is _PLAIN_OPTIONS:
             raise Uncacheable(f"{self.model._meta.label}.CacheMeta.lists is False")
 
     def _uses_cache(self) -> bool:

@@ -84,7 +84,9 @@ class TableChanges:
         if not (changed or gone):
             return
         named = self.writes.partitions.get(pk) if values is None else None
-        tokens = self._tokens(values, saved, named)
+        # New values alone never tell where a row was before.
+        is_known = values is not None or named is not None or not self._partitions
+        tokens = self._tokens(values, saved, named) if is_known else None
         if tokens is not None:
             yield from self._exact(table, changed, tokens, gone)
         elif values is not None or gone or self._moves(saved):

@@ -78,7 +78,8 @@ class ConnectionState:
         out one that was changed before."""
         driver = self.connection.connection
         self.pending: Pending | None = None
-        self.uncached = driver is not None and driver in _seeing_otherwise
+        changed = driver is not None and driver in _seeing_otherwise
+        self.uncached = changed or databases.sees_otherwise(self.connection)
         """The connection sees other rows than its neighbours (search_path, role)."""
         self._committing: Invalidation | None = None
         self._raw_transaction = False

@@ -142,6 +142,26 @@ def test_a_row_that_moves_between_partitions(authors: list[Author]) -> None:
     assert not survives(lambda: of(ann), move(cid))
 
 
+def test_a_move_of_a_row_that_is_not_cached(authors: list[Author]) -> None:
+    """The save sets every partition anew: where the row was before, nothing tells."""
+    ann, bob, cid = authors
+    article = first_of(ann)
+
+    def move() -> None:
+        Article.objects.filter(pk=article.pk).update(body="not cached any more")
+        article.author = cid
+        article.save()
+
+    assert not survives(lambda: of(ann), move)
+    article = first_of(bob)
+
+    def move_by_update() -> None:
+        Article.objects.filter(pk=article.pk).update(body="not cached any more")
+        Article.objects.filter(pk=article.pk).update(author=cid, editor=cid, category=None)
+
+    assert not survives(lambda: of(bob), move_by_update)
+
+
 def test_a_move_by_update(authors: list[Author]) -> None:
     ann, bob, cid = authors
     article = first_of(ann)
