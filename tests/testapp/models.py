@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
 from django.contrib.contenttypes.models import ContentType
@@ -200,3 +201,72 @@ class Film(Media):
     class CacheMeta(Media.CacheMeta):
         lists = False
         namespace = "films"
+
+
+class Visitor(models.Model):
+    """Not cached; ``CachedVisitor`` describes the same table."""
+
+    name = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CachedVisitor(CachedModel):
+    """A cached mirror of the table of a plain model, say one of another app."""
+
+    name = models.CharField(max_length=50)
+
+    class Meta:
+        managed = False
+        db_table = "testapp_visitor"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Document(CachedModel):
+    """One of its values is mutable."""
+
+    content = models.JSONField(default=dict)
+
+
+class Attachment(CachedModel):
+    document = models.ForeignKey(Document, models.CASCADE)
+
+
+class Country(CachedModel):
+    code = models.CharField(max_length=5, unique=True)
+    name = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class City(CachedModel):
+    """Points at a column that is not the primary key."""
+
+    country = models.ForeignKey(Country, models.CASCADE, to_field="code")
+    name = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Draft(CachedModel):
+    """Takes part in how its instances are made."""
+
+    title = models.CharField(max_length=50)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.made_with = len(args)
+
+    def __str__(self) -> str:
+        return self.title
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> Draft:
+        draft: Any = super().from_db(*args, **kwargs)
+        draft.title_loaded = draft.__dict__.get("title")
+        return draft  # type: ignore[no-any-return]
