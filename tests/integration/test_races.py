@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 from ormcache import databases, runtime
 from ormcache.query import lists, pointers, rows
 from ormcache.stats import counters
 from ormcache.writes import invalidation
+from tests.integration.interleave import after, elsewhere, once
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Article, Author
 
@@ -28,53 +28,12 @@ def author(ormcache_redis: RedisServer) -> Author:
     return Author.objects.create(name="old", slug="a")
 
 
-def elsewhere(run: Callable[[], Any]) -> Any:
-    """Run in another thread, with a database connection of its own."""
-    got: list[Any] = []
-
-    def work() -> None:
-        try:
-            got.append(run())
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    return got[0]
-
-
 def rename(author: Author, name: str = "new") -> int:
     return Author.objects.filter(pk=author.pk).update(name=name)
 
 
 def names() -> list[str]:
     return [each.name for each in Author.objects.filter(name__lt="p").order_by("name")]
-
-
-def once(run: Callable[[], Any]) -> Callable[[], None]:
-    """``run`` the first time it is called, in another thread."""
-    pending = [run]
-
-    def call() -> None:
-        if pending:
-            elsewhere(pending.pop())
-
-    return call
-
-
-def after(
-    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, step: Callable[[], None]
-) -> None:
-    """Run ``step`` just after each call of ``owner.name``."""
-    original = getattr(owner, name)
-
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        result = original(*args, **kwargs)
-        step()
-        return result
-
-    monkeypatch.setattr(owner, name, wrapped)
 
 
 def before(

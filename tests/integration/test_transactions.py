@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 import ormcache
 from ormcache.stats import counters
+from tests.integration.interleave import elsewhere
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Article, Author
 
@@ -35,22 +34,6 @@ def seen(author: Author) -> tuple[str, list[str]]:
         Author.objects.get(pk=author.pk).name,
         [each.name for each in Author.objects.order_by("name")],
     )
-
-
-def elsewhere(run: Callable[[], Any]) -> Any:
-    """What another thread, with a connection of its own, gets."""
-    got: list[Any] = []
-
-    def work() -> None:
-        try:
-            got.append(run())
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    return got[0]
 
 
 def test_a_reader_sees_the_old_row_until_the_commit(author: Author) -> None:
