@@ -12,7 +12,7 @@ from django.db.backends.signals import connection_created
 from ormcache import databases, runtime, schema, totals
 from ormcache.query import dependencies
 from ormcache.writes import sqlwatch, watched
-from ormcache.writes.transaction import state_of
+from ormcache.writes.hooks import state_of
 
 
 def connect() -> None:

@@ -11,7 +11,7 @@ from django.db import connection, connections
 
 from ormcache import runtime
 from ormcache.keys import TableKeys
-from ormcache.writes.transaction import state_of
+from ormcache.writes.hooks import state_of
 from tests.testapp.models import Author
 
 

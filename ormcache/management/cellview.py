@@ -12,7 +12,7 @@ from ormcache import cells, runtime
 from ormcache.exceptions import Corrupt
 from ormcache.keys import TableKeys
 from ormcache.schema import Schema, Table
-from ormcache.writes.transaction import state_of
+from ormcache.writes.hooks import state_of
 
 HIT, STALE, CORRUPT = "value", "unusable", "corrupt"
 ABSENT, LEASED, MARKED, UNKNOWN = "absent", "lease", "marked", "unknown"

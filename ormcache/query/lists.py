@@ -21,7 +21,8 @@ from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentabl
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, fingerprint
 from ormcache.stats import counters
-from ormcache.writes.transaction import ConnectionState, state_of
+from ormcache.writes.hooks import state_of
+from ormcache.writes.transaction import ConnectionState
 
 logger = logging.getLogger("ormcache")
 

@@ -15,7 +15,8 @@ from ormcache.options import DEFAULT, options_of
 from ormcache.query.select import Row, select
 from ormcache.schema import Schema
 from ormcache.stats import counters
-from ormcache.writes.transaction import ConnectionState, state_of
+from ormcache.writes.hooks import state_of
+from ormcache.writes.transaction import ConnectionState
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from django.db import connections
 from django.db.models.query import QuerySet
 
 from ormcache.schema import Schema
-from ormcache.writes.transaction import state_of
+from ormcache.writes.hooks import state_of
 
 _MOST_PARAMETERS = 1024
 

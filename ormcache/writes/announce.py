@@ -15,10 +15,11 @@ from django.db.models.fields.files import FieldFile
 
 from ormcache.schema import Table
 from ormcache.stats import counters
+from ormcache.writes.hooks import state_of
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
 from ormcache.writes.returning import Returning
-from ormcache.writes.transaction import own_atomic, state_of
+from ormcache.writes.transaction import own_atomic
 from ormcache.writes.watched import watched_tables
 
 
@@ -36,8 +37,8 @@ def insert(
     name = model._meta.db_table
     watched = watched_tables().get(name)
     connection = connections[using]
-    with own_atomic(connection):
-        state = state_of(connection)
+    state = state_of(connection)
+    with own_atomic(state):
         writes = state.writes().table(name, watched.table if watched else None)
         if replaces:
             writes.write_all()
@@ -99,8 +100,8 @@ def updating(
     those the rows had.
     """
     connection = connections[using]
-    with own_atomic(connection):
-        state = state_of(connection)
+    state = state_of(connection)
+    with own_atomic(state):
         by_table: dict[str, list[tuple[Any, Any]]] = {}
         for field, value in changes:
             by_table.setdefault(field.model._meta.db_table, []).append((field, value))
@@ -128,8 +129,8 @@ def touching(
     watched = watched_tables().get(name)
     table = watched.table if watched else None
     connection = connections[using]
-    with own_atomic(connection):
-        state = state_of(connection)
+    state = state_of(connection)
+    with own_atomic(state):
         writes = state.writes().table(name, table)
         verb = "DELETE" if changes is None else "UPDATE"
         if table is None or writes.whole:

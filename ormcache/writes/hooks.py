@@ -16,6 +16,14 @@ from ormcache.writes.sqlwatch import Watch
 from ormcache.writes.transaction import ConnectionState
 
 
+def state_of(connection: BaseDatabaseWrapper) -> ConnectionState:
+    """The state of a connection; on first sight the connection's hooks are set."""
+    try:
+        return connection._ormcache_state  # type: ignore[attr-defined,no-any-return]
+    except AttributeError:
+        return install(connection)
+
+
 def install(connection: BaseDatabaseWrapper) -> ConnectionState:
     """Hook a connection: its statements, and the ends of its transactions."""
     state = ConnectionState(connection)

@@ -147,7 +147,7 @@ class Watch:
         exact = statement.exact
         if exact and exact.verb != "insert" and params is not None and " RETURNING " not in text:
             # Which lists it concerns is told by the rows it replaces, once it holds their locks.
-            with own_atomic(state.connection):
+            with own_atomic(state):
                 note(state.writes(), statement, tables, params)
                 return run()
         alone = Pending()

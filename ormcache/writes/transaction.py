@@ -38,7 +38,7 @@ def _remember(changed: weakref.WeakSet[Any], driver: Any) -> None:
 
 
 class ConnectionState:
-    """What the cache knows of one connection; see ``state_of``."""
+    """What the cache knows of one connection; see ``hooks.state_of``."""
 
     __slots__ = (
         "_committing",
@@ -211,19 +211,10 @@ def _outcome_unknown(error: Exception) -> bool:
     return isinstance(error, Error) and not isinstance(error, known)
 
 
-def state_of(connection: BaseDatabaseWrapper) -> ConnectionState:
-    """The state of a connection; on first sight the connection's hooks are set."""
-    try:
-        return connection._ormcache_state  # type: ignore[attr-defined,no-any-return]
-    except AttributeError:
-        from ormcache.writes.hooks import install
-
-        return install(connection)
-
-
-def own_atomic(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:
+def own_atomic(state: ConnectionState) -> AbstractContextManager[Any]:
     """A transaction for one announced write, if there is none: the marks have to be set while
     the write holds its row locks and is not yet committed."""
-    if state_of(connection).in_transaction or not connection.get_autocommit():
+    connection = state.connection
+    if state.in_transaction or not connection.get_autocommit():
         return nullcontext()
     return transaction.atomic(using=connection.alias, savepoint=False)
