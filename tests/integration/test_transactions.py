@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.core.handlers.base import BaseHandler
+from django.core.management import call_command
+from django.db import connection, models, transaction
 
 import ormcache
 from ormcache.stats import counters
@@ -139,11 +141,70 @@ def test_a_transaction_fills_nothing_it_may_see_alone(author: Author) -> None:
         Author.objects.get(pk=created.pk)
 
 
-def test_two_databases_in_one_block(author: Author, django_db_blocker: Any) -> None:
-    del django_db_blocker
-    with transaction.atomic():
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_two_databases_in_one_request(author: Author) -> None:
+    """One of them commits, the other rolls back; each has its own rows and marks."""
+    other = Author.objects.using("other").create(pk=author.pk, name="old", slug="a")
+
+    def names() -> tuple[str, str]:
+        return (
+            Author.objects.get(pk=author.pk).name,
+            Author.objects.using("other").get(pk=other.pk).name,
+        )
+
+    assert ("old", "old") == names()
+    with transaction.atomic(), transaction.atomic(using="other"):
         Author.objects.filter(pk=author.pk).update(name="new")
-    assert "new" == Author.objects.get(pk=author.pk).name
+        Author.objects.using("other").filter(pk=other.pk).update(name="undone")
+        assert ("new", "undone") == names()
+        transaction.set_rollback(True, using="other")
+    assert ("new", "old") == names()
+    assert ("new", "old") == elsewhere(names)
+
+
+def test_atomic_requests(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+
+    def view(request: Any, name: str, *, fails: bool) -> Any:
+        assert connection.in_atomic_block
+        author.name = name
+        author.save()
+        assert (name, [name]) == seen(author)
+        if fails:
+            raise RuntimeError
+        return None
+
+    atomic_view: Any = BaseHandler().make_view_atomic(view)
+    with pytest.raises(RuntimeError):
+        atomic_view(None, "undone", fails=True)
+    assert ("old", ["old"]) == seen(author)
+    atomic_view(None, "new", fails=False)
+    assert ("new", ["new"]) == seen(author)
+    assert ("new", ["new"]) == elsewhere(lambda: seen(author))
+
+
+def test_a_flush_of_the_database(author: Author) -> None:
+    assert 1 == Author.objects.count()
+    call_command("flush", interactive=False, verbosity=0)
+    assert 0 == Author.objects.count()
+    assert [] == list(Author.objects.order_by("name"))
+    with pytest.raises(Author.DoesNotExist):
+        Author.objects.get(pk=author.pk)
+
+
+def test_a_migration_that_changes_the_schema(author: Author) -> None:
+    """A column comes with a value for every row: what was cached of the table goes."""
+    misses = counters["row_miss"]
+    field = models.IntegerField(default=7)
+    field.set_attributes_from_name("rank")
+    with connection.schema_editor() as editor:
+        editor.add_field(Author, field)
+    try:
+        assert ("old", ["old"]) == seen(author)
+        assert misses + 1 == counters["row_miss"]
+    finally:
+        with connection.schema_editor() as editor:
+            editor.remove_field(Author, field)
 
 
 def test_bypass_reads_nothing_and_still_invalidates(author: Author) -> None:
