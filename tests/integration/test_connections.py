@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from ormcache.stats import counters
 from tests.integration.aliases import another_alias, sql
+from tests.integration.authors import seen, stored
 from tests.integration.interleave import elsewhere, once
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Article, Author, CachedVisitor, Category, Comment, Visitor
@@ -34,22 +35,6 @@ def author() -> Author:
     author = Author.objects.create(name="old", slug="a")
     assert ("old", ["old"]) == seen(author)
     return author
-
-
-def seen(author: Author) -> tuple[str, list[str]]:
-    """The author's name as its row and as a list ordered by name say."""
-    return (
-        Author.objects.get(pk=author.pk).name,
-        [each.name for each in Author.objects.order_by("name")],
-    )
-
-
-def stored(author: Author) -> tuple[str, list[str]]:
-    """What ``seen`` has to say: the same from the database."""
-    return (
-        Author.nocache.get(pk=author.pk).name,
-        [each.name for each in Author.nocache.order_by("name")],
-    )
 
 
 def name_new(author: Author, *, table: str = "testapp_author") -> str:

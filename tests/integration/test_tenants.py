@@ -9,6 +9,7 @@ from django.conf import settings as project
 from django.db import transaction
 
 from tests.integration.aliases import another_alias, sql
+from tests.integration.authors import seen, stored
 from tests.integration.interleave import elsewhere
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Author
@@ -26,22 +27,6 @@ def author() -> Author:
     author = Author.objects.create(name="old", slug="a")
     assert ("old", ["old"]) == seen(author)
     return author
-
-
-def seen(author: Author) -> tuple[str, list[str]]:
-    """The author's name as its row and as a list ordered by name say."""
-    return (
-        Author.objects.get(pk=author.pk).name,
-        [each.name for each in Author.objects.order_by("name")],
-    )
-
-
-def stored(author: Author) -> tuple[str, list[str]]:
-    """What ``seen`` has to say: the same from the database."""
-    return (
-        Author.nocache.get(pk=author.pk).name,
-        [each.name for each in Author.nocache.order_by("name")],
-    )
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from django.db import connection, models, transaction
 
 import ormcache
 from ormcache.stats import counters
+from tests.integration.authors import seen
 from tests.integration.interleave import elsewhere
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Article, Author
@@ -28,14 +29,6 @@ def author() -> Author:
     author = Author.objects.create(name="old", slug="a")
     assert ("old", ["old"]) == seen(author)
     return author
-
-
-def seen(author: Author) -> tuple[str, list[str]]:
-    """The author's name as its row and as a list ordered by name say."""
-    return (
-        Author.objects.get(pk=author.pk).name,
-        [each.name for each in Author.objects.order_by("name")],
-    )
 
 
 def test_a_reader_sees_the_old_row_until_the_commit(author: Author) -> None:
