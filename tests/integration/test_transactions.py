@@ -155,6 +155,17 @@ def test_two_databases_in_one_request(author: Author) -> None:
     assert ("new", "old") == elsewhere(names)
 
 
+def test_a_row_of_ones_own_key_is_not_filled_before_its_commit(author: Author) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("its transactions fill nothing at all")
+    with transaction.atomic():
+        Author.objects.create(pk=author.pk + 1000, name="mine", slug="m")
+        assert "mine" == Author.objects.get(pk=author.pk + 1000).name
+        transaction.set_rollback(True)
+    with pytest.raises(Author.DoesNotExist):
+        Author.objects.get(pk=author.pk + 1000)
+
+
 def test_atomic_requests(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
 
