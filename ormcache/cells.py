@@ -3,7 +3,7 @@
 A cell is absent, or one of::
 
     V epoch8 fingerprint8 stamp13* nonce8 soft8 cost4 payload   a value (row cell or list entry)
-    L epoch8 nonce8                                             a reader's lease
+    L epoch8 nonce8 time16                                      a reader's lease
     S roster4 nonce8                                            a stamp or generation
     W (token16 deadline13)*                                     writers' marks
 
@@ -61,12 +61,14 @@ def pack_value(prefix: bytes, nonce: bytes, soft: float, cost: float, payload: b
 
 
 def pack_lease(epoch: bytes, nonce: bytes) -> bytes:
+    """A lease as it is asked for; the server adds the time when it grants it."""
     return LEASE + epoch + nonce
 
 
 def new_stamp(roster: bytes = bytes(ROSTER_SIZE)) -> bytes:
-    """A stamp nobody has seen. That of a table's lists names the ``roster`` of partitions whose
-    stamps its writers keep (see ``schema.Roster``)."""
+    """A stamp nobody has seen; the server puts its time into the nonce when it takes it. That of a
+    table's lists names the ``roster`` of partitions whose stamps its writers keep (see
+    ``schema.Roster``)."""
     return STAMP + roster + new_nonce()
 
 
@@ -75,6 +77,11 @@ def roster_of(stamp: bytes | None) -> bytes | None:
     if stamp is None or len(stamp) != STAMP_SIZE or stamp[:1] != STAMP:
         return None
     return stamp[1 : 1 + ROSTER_SIZE]
+
+
+def nonce_of(stamp: bytes) -> bytes:
+    """What makes a stamp this one and no other."""
+    return stamp[-NONCE_SIZE:]
 
 
 def stamp_of_value(value: Value) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -105,26 +106,53 @@ def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
 
 
 def _check_partitions(model: type[models.Model]) -> list[checks.CheckMessage]:
-    known = {field.name: field for field in model._meta.concrete_fields}
+    names = options_of(model).partitions or ()
     found: list[checks.CheckMessage] = []
-    for name in options_of(model).partitions or ():
-        if name not in known:
-            problem = "which is no field"
-            hint = f"Fields are {', '.join(sorted(known))}."
-        elif partition_kind(known[name]) is None:
-            problem = "whose equality in the database is not surely that of Python"
-            hint = "Name foreign keys, integers, UUIDs or text without a collation of its own."
-        else:
+    for position, name in enumerate(names):
+        problem, hint = _partition_problem(model, name)
+        if name in names[:position]:
+            problem, hint = " twice", "Name each field once."
+        if not problem:
             continue
         found.append(
             checks.Error(
-                f"{model._meta.label}.CacheMeta.partitions names {name!r}, {problem}.",
+                f"{model._meta.label}.CacheMeta.partitions names {name!r}{problem}.",
                 hint=f"{hint} {_docs('ormcache.E006')}",
                 obj=model,
                 id="ormcache.E006",
             )
         )
     return found
+
+
+def _partition_problem(model: type[models.Model], name: str) -> tuple[str, str]:
+    """What is wrong with a name in ``partitions`` and how to mend it; empty if nothing is."""
+    known = {field.name: field for field in model._meta.concrete_fields}
+    field = known.get(name)
+    if field is not None and field.primary_key:
+        return (
+            ", which is the primary key",
+            "Leave it out: what is asked by primary key needs no list.",
+        )
+    if field is not None and field.generated:
+        return ", which the database computes", "Name the fields it is computed from."
+    if field is not None:
+        if partition_kind(field) is not None:
+            return "", ""
+        return (
+            ", whose equality in the database is not surely that of Python",
+            "Name foreign keys, integers, UUIDs or text without a collation of its own.",
+        )
+    if name in {each.name for each in model._meta.many_to_many}:
+        return (
+            ", which is a many-to-many field",
+            "Leave it out: its through table is partitioned by itself.",
+        )
+    by_attname = {each.attname: each.name for each in known.values()}
+    close = difflib.get_close_matches(name, known, n=1)
+    meant = by_attname.get(name) or (close[0] if close else "")
+    hint = f'Did you mean "{meant}"?' if meant else f"Fields are {', '.join(sorted(known))}."
+    return ", which is no field", hint
 
 
 def _docs(check: str) -> str:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-SCHEMES = ("redis", "rediss", "unix", "memory")
+OUTBOX, RAISE = "outbox", "raise"
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "memory")
 LONGEST_TIMEOUT = 10 * 365 * 24 * 3600
 """Seconds; what is longer is a mistake (milliseconds, or meant as ``None``)."""
+_LONGEST_SHOWN = 30
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 
@@ -27,6 +29,7 @@ class Config:
     cache: str | None = None
     namespace: str = "ormcache"
     timeout: float | None = 3600.0
+    on_outage: str = OUTBOX
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,12 @@ def timeout_seconds(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"must be seconds, a timedelta or None, not {type(value).__name__}.")
     if not 0 < value <= LONGEST_TIMEOUT:
-        raise ValueError(f"must be between 0 and {LONGEST_TIMEOUT} seconds, not {value}.")
+        shown = str(value)
+        shown = shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
+        raise ValueError(
+            f"must be above 0 and at most {LONGEST_TIMEOUT} seconds (ten years), not {shown}. "
+            "None is no expiry."
+        )
     return float(value)
 
 
@@ -111,12 +119,25 @@ def _namespace(value: object) -> str:
     return text
 
 
-_READERS = {"URL": _url, "CACHE": _text, "NAMESPACE": _namespace, "TIMEOUT": timeout_seconds}
+def _on_outage(value: object) -> str:
+    if value not in (OUTBOX, RAISE):
+        raise ValueError(f'must be "{OUTBOX}" or "{RAISE}", not {value!r}.')
+    return str(value)
+
+
+_READERS = {
+    "URL": _url,
+    "CACHE": _text,
+    "NAMESPACE": _namespace,
+    "TIMEOUT": timeout_seconds,
+    "ON_OUTAGE": _on_outage,
+}
 _HINTS = {
     "URL": 'For example "redis://127.0.0.1:6379/0".',
     "CACHE": "Name an alias of CACHES that uses django_redis.",
     "NAMESPACE": "Name the site; every site on one Redis needs its own.",
     "TIMEOUT": "For example 3600 for an hour.",
+    "ON_OUTAGE": '"outbox" commits and invalidates later, "raise" refuses the write.',
 }
 
 

@@ -8,6 +8,8 @@ from asgiref.sync import sync_to_async
 from django.db import models, router
 from django.db.models.query import QuerySet
 
+from ormcache.databases import is_copy
+from ormcache.query.targets import check_target
 from ormcache.schema import schema_or_none
 from ormcache.writes.announce import invalidate_rows, invalidate_tables
 from ormcache.writes.pending import MOST_ROWS
@@ -18,24 +20,30 @@ def invalidate(target: Any) -> None:
 
     ``target``: an instance, a queryset (its rows, found with one SQL query) or a model (its whole
     table). Every list that could depend on them goes, too. Inside a transaction it is done at once
-    and once more at the commit. Raises ``TypeError`` for anything else, and
-    ``InvalidationFailed`` when Redis does not answer.
+    and once more at the commit. Raises ``TypeError`` for anything else, ``ValueError`` for an
+    instance without a primary key, and ``InvalidationFailed`` when Redis does not answer and the
+    outbox cannot take note.
     """
-    if isinstance(target, type) and _is_concrete(target):
+    check_target(target, "invalidate()")
+    if isinstance(target, type):
         invalidate_tables(_tables(target), router.db_for_write(target))
     elif isinstance(target, QuerySet):
         _invalidate_queryset(target)
-    elif isinstance(target, models.Model):
-        using = target._state.db or router.db_for_write(type(target), instance=target)
-        _invalidate_pks(type(target), [target.pk], using)
     else:
-        raise TypeError(f"invalidate() takes an instance, a queryset or a model, not {target!r}.")
+        _invalidate_pks(type(target), [target.pk], _written_to(target))
 
 
-def _is_concrete(kind: type) -> bool:
-    # The class Model itself has no _meta.
-    meta = getattr(kind, "_meta", None)
-    return issubclass(kind, models.Model) and meta is not None and not meta.abstract
+def _written_to(instance: models.Model) -> str:
+    """The alias whose cells hold the instance's row: the primary's, if it was read from a copy."""
+    model, read = type(instance), instance._state.db
+    routed = router.db_for_write(model, instance=instance)
+    if read is None:
+        return routed
+    # Django's answer for an instance that no router cares for is where it was read.
+    for write in (routed, router.db_for_write(model)):
+        if write != read and is_copy(read, write):
+            return write
+    return read
 
 
 async def ainvalidate(target: Any) -> None:

@@ -23,16 +23,22 @@ _KINDS = {
     b"row": "row",
     b"list": "list",
     b"named": "named",
+    b"lease": "list",
     b"held": "reverse",
     b"deps": "reverse",
+    b"log": "log",
 }
 KINDS = tuple(dict.fromkeys(_KINDS.values()))
-"""The kinds of keys a table has; a reverse key is a sorted set, all others are cells."""
+"""The kinds of keys a table has; a reverse key is a sorted set, a log a list, all others are
+cells."""
 
 
 def _part(text: str) -> bytes:
-    # A colon inside a part would let one table's key read as another's.
-    return text.replace("%", "%25").replace(":", "%3A").encode()
+    # A colon inside a part would let one table's key read as another's; a brace would choose the
+    # slot on a cluster.
+    for special in "%:{}":
+        text = text.replace(special, f"%{ord(special):02X}")
+    return text.encode()
 
 
 def _suffix(text: str) -> bytes:
@@ -78,11 +84,11 @@ class TableKeys:
 
     def column(self, column: str) -> bytes:
         """The stamp of one column: bumped when any row changes in it."""
-        return self.columns + column.encode()
+        return self.columns + _part(column)
 
     def loose_column(self, column: str) -> bytes:
         """The stamp of one column for changes in rows whose partitions are not known."""
-        return self._loose + column.encode()
+        return self._loose + _part(column)
 
     def partition(self, column: str, token: bytes) -> bytes:
         """The stamp of the rows whose ``column`` has the value ``token`` stands for: bumped when
@@ -91,7 +97,7 @@ class TableKeys:
 
     def partition_column(self, column: str, token: bytes, changed: str) -> bytes:
         """The same rows' stamp for changes in the column ``changed``."""
-        return self.partition(column, token) + b":" + changed.encode()
+        return self.partition(column, token) + b":" + _part(changed)
 
     def entry(self, digest: bytes) -> bytes:
         """The list entry of a query by its fingerprint."""
@@ -101,6 +107,10 @@ class TableKeys:
         """The list entry of a query by the key its developer chose."""
         return self.prefix + b"named:" + _suffix(key)
 
+    def lease(self, entry: bytes) -> bytes:
+        """The lease of a list entry by its key: whoever holds it runs the SQL."""
+        return self.prefix + b"lease:" + entry[len(self.prefix) :]
+
     def holders(self, pk: object) -> bytes:
         """Reverse dependencies: entries whose pointers hold the row."""
         return self.prefix + b"held:" + _suffix(str(pk))
@@ -108,6 +118,41 @@ class TableKeys:
     def dependents(self, pk: object) -> bytes:
         """Reverse dependencies: entries that declared the row in ``depends_on``."""
         return self.prefix + b"deps:" + _suffix(str(pk))
+
+
+def log_of(stamp: bytes) -> bytes:
+    """The log of a stamp by the stamp's key: in the same slot of a cluster."""
+    namespace, form, database, table, _ = stamp.split(b":", 4)
+    return b":".join((namespace, form, database, table, b"log", b"{" + stamp + b"}"))
+
+
+def has_log(key: bytes) -> bool:
+    """Whether a stamp has a log: not when what it stands for is no known row."""
+    return key.split(b":", 5)[4:5] in ([b"rows"], [b"col"], [b"loose"], [b"part"])
+
+
+class Meaning(NamedTuple):
+    """What a stamp with a log stands for. ``column``: the one that changed, or by whose value rows
+    belong to a partition; ``None`` for the rows of a whole table. ``membership``: rows came or
+    went; else they stayed and changed."""
+
+    table: str
+    column: str | None
+    membership: bool
+
+
+def meaning_of(stamp: bytes) -> Meaning | None:
+    """What a stamp stands for by its key; ``None`` for a cell that has no log."""
+    _, _, _, part, kind, name = (*stamp.split(b":", 5), b"")[:6]
+    table = _text(part)
+    if kind == b"rows":
+        return Meaning(table, None, True)
+    if kind in (b"col", b"loose"):
+        return Meaning(table, _text(name), False)
+    if kind == b"part":
+        column, _, *changed = name.split(b":")
+        return Meaning(table, _text(changed[0] if changed else column), not changed)
+    return None
 
 
 def value_token(value: object) -> bytes:
@@ -152,7 +197,10 @@ def parse(prefix: bytes, key: bytes) -> Parsed | None:
 
 
 def _text(part: bytes) -> str:
-    return part.decode("utf-8", "replace").replace("%3A", ":").replace("%25", "%")
+    text = part.decode("utf-8", "replace")
+    for special in "{}:%":
+        text = text.replace(f"%{ord(special):02X}", special)
+    return text
 
 
 def table_pattern(namespace: str, table: str | None) -> bytes:

@@ -34,6 +34,35 @@ class CachedModel(models.Model):
             super().refresh_from_db(*args, **kwargs)
 
 
+class OutboxEntry(models.Model):
+    """Cells to invalidate, noted by a transaction that could not reach the store.
+
+    ``keys`` is a JSON list of their keys, each byte a character. All times are Unix seconds: the
+    statement it is about may run until ``running_until`` (0: it is over), the entry is kept until
+    ``kept_until``, and at ``announced`` (0: not yet) every process had had the time to see it.
+    Written and emptied by ``ormcache.writes.outbox``.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    namespace = models.CharField(max_length=64)
+    keys = models.TextField()
+    waiting = models.BooleanField(default=True)
+    running_until = models.FloatField(default=0.0)
+    kept_until = models.FloatField()
+    announced = models.FloatField(default=0.0)
+
+    class Meta:
+        app_label = "ormcache"
+        db_table = "ormcache_outbox"
+        default_permissions = ()
+        indexes = [models.Index(fields=["namespace", "waiting"], name="ormcache_outbox_waiting")]
+        verbose_name = "outbox entry"
+        verbose_name_plural = "outbox entries"
+
+    def __str__(self) -> str:
+        return f"{self.namespace} {self.pk}"
+
+
 def _set_base_manager(sender: type[models.Model], **kwargs: Any) -> None:
     """Make the base manager a cached one, for foreign keys and ``save()``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ class Runtime:
     store: Client
     reader: Reader
     writer: Writer
+    trusts: dict[str, Any] = field(default_factory=dict)
+    """By label of a database, what ``writes.trust`` knows of its outbox."""
     _keys: dict[tuple[str, str], TableKeys] = field(default_factory=dict)
 
     def keys(self, database: str, table: str) -> TableKeys:
@@ -66,6 +69,17 @@ def reset() -> None:
         old, _current = _current, None
     if old is not None:
         old.store.close()
+
+
+def _after_fork() -> None:
+    # Another thread of the parent may have held the lock, or one of those of the trusts.
+    global _lock
+    _lock = threading.Lock()
+    if _current is not None:
+        _current.trusts.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _build() -> Runtime:

@@ -10,8 +10,10 @@ pytest.register_assert_rewrite("tests.plugins")
 pytest_plugins = [
     "tests.plugins.databases",
     "tests.plugins.header",
+    "tests.plugins.over_invalidation",
     "tests.plugins.redis_server",
     "tests.plugins.seed",
     "tests.plugins.store",
+    "tests.plugins.thorough",
     "tests.plugins.wire",
 ]

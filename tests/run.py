@@ -14,4 +14,5 @@ from tools.bootstrap import run
 DRIVERS = {"postgres", "mariadb"} & {os.environ.get("ORMCACHE_TEST_DB", "sqlite")}
 
 if __name__ == "__main__":
-    sys.exit(run(["-m", "pytest", *sys.argv[1:]], extras={"test", *DRIVERS}))
+    both_cores = ["-n", "2", "--dist", "loadfile"]
+    sys.exit(run(["-m", "pytest", *both_cores, *sys.argv[1:]], extras={"test", *DRIVERS}))

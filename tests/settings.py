@@ -71,8 +71,11 @@ INSTALLED_APPS = [
     *(["django.contrib.postgres"] if TEST_DB == "postgres" else []),
     "ormcache",
     "tests.testapp",
+    "benchmarks.workload",
     *(f"tests.{app}" for app in ("codecapp", "queryapp") if (BASE / app / "__init__.py").exists()),
+    "tests.matrixapp",
 ]
+MATRIXAPP_MEMBER_MODEL = "matrixapp.Guest"
 
 ORMCACHE = {"URL": TEST_REDIS, "NAMESPACE": RUN_NAME}
 

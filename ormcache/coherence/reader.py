@@ -2,23 +2,35 @@
 
 A fill needs positive proof that what was read from the database is still the newest: a row needs
 its lease, still there, and the generation captured before the SQL ran; a list needs the stamps
-captured before its SQL ran. Absence is never proof.
+captured before its SQL ran. Absence is never proof. The lease of a list proves nothing: it only
+elects the reader that runs the SQL (see ``coherence.flight``).
 """
 
 from __future__ import annotations
 
+import math
 import random
+import struct
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ormcache import cells
+from ormcache.coherence.log import MOST_RECORDS, since
 from ormcache.coherence.store import Command, Store
+from ormcache.keys import has_log, log_of
 
 LEASE_MS = 3000
 """How long a reader may take from lease to fill. A killed reader blocks a cell no longer."""
 
+GRACE_MS = 10_000
+"""How long at most a list entry is kept beyond its expiry, to be served while one reader
+refreshes it."""
+
 _JITTER = 0.1
+# The earliest an entry can be refreshed, in times of its cost: exp(-20) of the reads come sooner.
+_EARLIEST = 20
+_EXPIRY = struct.Struct(">df")
 
 
 def lifetime_ms(timeout: float | None) -> int:
@@ -82,6 +94,35 @@ class Entry:
     found: Sequence[bytes | None] = ()
     cell: bytes | None = None
     epoch: bytes = b""
+    changes: dict[bytes, list[bytes]] | None = None
+    """Of an invalid entry, once its stamps are captured: by key of each stamp that has changed,
+    the records of its log since. ``None`` when it is not known what has changed."""
+    late: float | None = None
+    """Of a hit that should be refreshed: the seconds since its expiry, negative before it."""
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether a writer is about to commit something it relies on."""
+        return any(map(cells.is_mark, self.found))
+
+    @property
+    def payload(self) -> bytes:
+        """What the cell holds, valid or not; empty when it is no value."""
+        value = cells.unpack_value(self.cell, len(self.stamps))
+        return b"" if value is None else value.payload
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a reader that asked to run an entry's SQL was told."""
+
+    prefix: bytes | None = None
+    """As of ``capture``."""
+    holder: bytes | None = None
+    """Whose turn it is: the lease as it stands now."""
+    granted: bool = False
+    payload: bytes | None = None
+    """What another reader has stored since the entry was read."""
 
 
 class Reader:
@@ -153,9 +194,9 @@ class Reader:
             asked, replies[len(groups) :], strict=True
         ):
             rows = groups[number]
-            if reply == 1 and rows.prefix is not None:
+            if reply != 0 and rows.prefix is not None:
                 granted[number][position] = Lease(
-                    rows.keys[position], lease, nonce, rows.prefix, now
+                    rows.keys[position], lease + reply, nonce, rows.prefix, now
                 )
         return granted
 
@@ -176,15 +217,14 @@ class Reader:
     def read_entry(self, entry: Entry) -> bytes | None:
         """The payload of a list entry if it is a hit: one round trip."""
         entry.epoch, found = self._store.mget((entry.key, *entry.stamps))
-        entry.cell = cell = found[0]
         entry.found = found[1:]
-        if cell is None or cell[:1] != cells.VALUE:
-            return None
-        stamps = _as_stamps(entry.found)
-        if stamps is None:
-            return None
-        prefix = cells.value_prefix(entry.epoch, entry.fingerprint, stamps)
-        return cell[cells.value_offset(prefix) :] if cell.startswith(prefix) else None
+        return _judge(entry, found[0])
+
+    def poll(self, entry: Entry, lease: bytes) -> tuple[bytes | None, bytes | None]:
+        """As ``read_entry``, and the entry's lease as it stands: one round trip."""
+        entry.epoch, found = self._store.mget((entry.key, lease, *entry.stamps))
+        entry.found = found[2:]
+        return _judge(entry, found[0]), found[1]
 
     def capture(self, entry: Entry, stamp_ms: int) -> bytes | None:
         """The prefix under which the entry may be stored, to be made before its SQL runs.
@@ -192,27 +232,49 @@ class Reader:
         Creates absent stamps, which takes one round trip. ``None``: a writer is at work on
         something the list relies on, it may not be stored now.
         """
-        found = list(entry.found)
-        absent = [
-            i for i, key in enumerate(entry.stamps) if not _is_known(found[i], key in entry.rows)
-        ]
-        if any(entry.stamps[i] in entry.rows for i in absent):
-            # Only a fill puts a value into a row cell.
+        absent = _absent(entry)
+        if absent is None:
             return None
-        if absent:
-            commands: list[Command] = [
-                ("STAMP", key, cells.new_stamp(entry.rosters.get(key, _NO_ROSTER)), stamp_ms)
-                for key in (entry.stamps[i] for i in absent)
-            ]
+        old = _Old(entry)
+        if absent or old.changed:
+            commands = [*_stamping(entry, absent, stamp_ms), *old.commands()]
             epoch, replies = self._store.run(commands)
             if epoch != entry.epoch:
                 return None
-            for i, reply in zip(absent, replies, strict=True):
-                found[i] = reply
-        stamps = _as_stamps(found)
-        if stamps is None or not _has_rosters(entry, found):
-            return None
-        return cells.value_prefix(entry.epoch, entry.fingerprint, stamps)
+            _note(entry, absent, replies[: len(absent)])
+            entry.changes = old.changes(replies[len(absent) :])
+        return _prefix(entry)
+
+    def elect(self, entry: Entry, lease: bytes, lease_ms: int, stamp_ms: int) -> Claim:
+        """``capture``, and ask for the entry's lease: one round trip.
+
+        The entry is looked at once more after that: whoever held the lease before has stored it.
+        """
+        absent = _absent(entry)
+        if absent is None:
+            return Claim()
+        token = cells.pack_lease(entry.epoch, cells.new_nonce())
+        old = _Old(entry)
+        # The holder is compared, not the reply of SET: a client that sent it twice was granted it.
+        # MGET, because GET refuses a key of another type.
+        commands: list[Command] = [
+            *_stamping(entry, absent, stamp_ms),
+            ("SET", lease, token, "NX", "PX", lease_ms),
+            ("MGET", lease),
+            ("MGET", entry.key),
+            *old.commands(),
+        ]
+        epoch, replies = self._store.run(commands)
+        stamps, (_, (holder,), (cell,), *logs) = replies[: len(absent)], replies[len(absent) :]
+        granted = holder == token
+        if epoch != entry.epoch:
+            return Claim(None, holder, granted)
+        _note(entry, absent, stamps)
+        prefix = _prefix(entry)
+        if prefix is None or cell == entry.cell:
+            entry.changes = old.changes(logs)
+            return Claim(prefix, holder, granted)
+        return Claim(prefix, holder, granted, _judge(entry, cell))
 
     def store_entry(
         self,
@@ -223,27 +285,27 @@ class Reader:
         cost: float,
         stamp_ms: int,
         holders: Sequence[bytes] = (),
+        lease: bytes | None = None,
     ) -> None:
-        """Store a list entry and note it beside every row in ``holders``: one round trip.
+        """Store a list entry, give its lease back and note the entry beside every row in
+        ``holders``: one round trip.
 
         No lease is needed: the stamps in the prefix were captured before the SQL ran, so an entry
-        that comes late is a miss.
+        that comes late is a miss. A lease that has meanwhile passed to another reader goes, too:
+        the SQL runs once more than it needs to.
         """
         now = time.time()
         px = lifetime_ms(timeout)
         soft = now + px / 1000 if px else 0.0
         cell = cells.pack_value(prefix, cells.new_nonce(), soft, cost, payload)
         key = entry.key
-        commands: list[Command] = [
-            ("SET", key, cell, "PX", px) if px else ("SET", key, cell),
-        ]
+        commands = [_put(key, cell, px)]
+        if lease is not None:
+            commands.append(("UNLINK", lease))
         if random.random() < _PROLONG:
-            commands += [
-                ("STAMP", stamp, cells.new_stamp(entry.rosters.get(stamp, _NO_ROSTER)), stamp_ms)
-                for stamp in entry.stamps
-                if stamp not in entry.rows
-            ]
-        keep = px or _HOLD_MS
+            stamps = [i for i, stamp in enumerate(entry.stamps) if stamp not in entry.rows]
+            commands += _stamping(entry, stamps, stamp_ms)
+        keep = _kept_ms(px) or _HOLD_MS
         expires = int(now * 1000) + keep
         commands += [
             ("HOLD", holder, key, expires, int(now * 1000), MOST_HOLDERS, keep)
@@ -251,10 +313,27 @@ class Reader:
         ]
         self._store.run(commands)
 
+    def restamp(self, entry: Entry, prefix: bytes, lease: bytes | None = None) -> None:
+        """Store what an invalid entry holds once more, under the stamps in ``prefix``, until the
+        time it was to expire, and give its lease back: one round trip."""
+        value = cells.unpack_value(entry.cell, len(entry.stamps))
+        if value is None:
+            return
+        cell = cells.pack_value(prefix, cells.new_nonce(), value.soft, value.cost, value.payload)
+        px = max(1, int((value.soft - time.time()) * 1000)) if value.soft else 0
+        commands = [_put(entry.key, cell, px)]
+        if lease is not None:
+            commands.append(("UNLINK", lease))
+        self._store.run(commands)
+
     def drop(self, keys: Sequence[bytes]) -> None:
-        """Unlink entries: one round trip."""
+        """Unlink entries or leases of entries: one round trip."""
         if keys:
             self._store.run([("UNLINK", *keys)])
+
+    def disclaim(self, lease: bytes, lease_ms: int) -> None:
+        """Tell readers of an entry that nobody will store it: one round trip."""
+        self._store.run([("SET", lease, cells.LEASE, "PX", lease_ms)])
 
 
 MOST_HOLDERS = 256
@@ -270,6 +349,109 @@ _OBSERVED = 1 + cells.EPOCH_SIZE + cells.FINGERPRINT_SIZE + cells.STAMP_SIZE + c
 _NO_ROSTER = bytes(cells.ROSTER_SIZE)
 
 
+def _judge(entry: Entry, cell: bytes | None) -> bytes | None:
+    """The payload of a cell under the stamps just found, if it is a hit."""
+    entry.cell, entry.late, entry.changes = cell, None, None
+    if cell is None or cell[:1] != cells.VALUE:
+        return None
+    stamps = _as_stamps(entry.found)
+    if stamps is None:
+        return None
+    prefix = cells.value_prefix(entry.epoch, entry.fingerprint, stamps)
+    start = cells.value_offset(prefix)
+    if len(cell) < start or not cell.startswith(prefix):
+        return None
+    soft, cost = _EXPIRY.unpack_from(cell, start - _EXPIRY.size)
+    now = time.time()
+    # XFetch: the dearer the fill and the nearer the expiry, the likelier.
+    if (
+        soft
+        and now + cost * _EARLIEST >= soft
+        and now - cost * math.log(1 - random.random()) >= soft
+    ):
+        entry.late = now - soft
+    return cell[start:]
+
+
+def _kept_ms(px: int) -> int:
+    """How long an entry that expires in ``px`` milliseconds is there; 0 stands for ever."""
+    return px and px + min(px, GRACE_MS)
+
+
+def _put(key: bytes, cell: bytes, px: int) -> Command:
+    keep = _kept_ms(px)
+    return ("SET", key, cell, "PX", keep) if keep else ("SET", key, cell)
+
+
+class _Old:
+    """What is left of an entry that its stamps have made invalid: it may hold all the same."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._stamps: list[bytes] = []
+        self.changed: list[int] = []
+        """The positions of the stamps that are not those it was stored under; none when nothing
+        can be learned of it."""
+        self._entry = entry
+        value = cells.unpack_value(entry.cell, len(entry.stamps))
+        if (
+            value is None
+            or (value.epoch, value.fingerprint) != (entry.epoch, entry.fingerprint)
+            or (value.soft and not time.time() < value.soft)
+        ):
+            return
+        size = cells.STAMP_SIZE
+        self._stamps = [value.stamps[i : i + size] for i in range(0, len(value.stamps), size)]
+        found = zip(self._stamps, map(_as_stamp, entry.found), strict=True)
+        changed = [i for i, (old, new) in enumerate(found) if old != new]
+        if all(has_log(entry.stamps[i]) and not cells.is_mark(entry.found[i]) for i in changed):
+            self.changed = changed
+
+    def commands(self) -> list[Command]:
+        """What asks for the logs, to be sent after the commands that capture the stamps."""
+        return [("LRANGE", log_of(self._entry.stamps[i]), -MOST_RECORDS, -1) for i in self.changed]
+
+    def changes(self, logs: Sequence[object]) -> dict[bytes, list[bytes]] | None:
+        """By stamp, what its log says came after it."""
+        found: dict[bytes, list[bytes]] = {}
+        for i, log in zip(self.changed, logs, strict=True):
+            records = since(cells.nonce_of(self._stamps[i]), log)
+            if records is None:
+                return None
+            found[self._entry.stamps[i]] = records
+        return found or None
+
+
+def _absent(entry: Entry) -> list[int] | None:
+    """The positions of stamps that have to be made; ``None`` if they cannot: only a fill puts a
+    value into a row cell."""
+    absent = [
+        i for i, key in enumerate(entry.stamps) if not _is_known(entry.found[i], key in entry.rows)
+    ]
+    return None if any(entry.stamps[i] in entry.rows for i in absent) else absent
+
+
+def _stamping(entry: Entry, positions: Sequence[int], stamp_ms: int) -> list[Command]:
+    keys = [entry.stamps[i] for i in positions]
+    return [
+        ("STAMP", key, cells.new_stamp(entry.rosters.get(key, _NO_ROSTER)), stamp_ms)
+        for key in keys
+    ]
+
+
+def _note(entry: Entry, positions: Sequence[int], stamps: Sequence[bytes]) -> None:
+    found = list(entry.found)
+    for i, stamp in zip(positions, stamps, strict=True):
+        found[i] = stamp
+    entry.found = found
+
+
+def _prefix(entry: Entry) -> bytes | None:
+    stamps = _as_stamps(entry.found)
+    if stamps is None or not _has_rosters(entry):
+        return None
+    return cells.value_prefix(entry.epoch, entry.fingerprint, stamps)
+
+
 def is_foreign(entry: Entry) -> bool:
     """Whether a table's writers keep the stamps of another roster than the entry relies on."""
     found = zip(entry.stamps, entry.found, strict=True)
@@ -279,10 +461,10 @@ def is_foreign(entry: Entry) -> bool:
     )
 
 
-def _has_rosters(entry: Entry, found: Sequence[bytes | None]) -> bool:
+def _has_rosters(entry: Entry) -> bool:
     return not entry.is_narrow or all(
         cells.roster_of(stamp) == entry.rosters[key]
-        for key, stamp in zip(entry.stamps, found, strict=True)
+        for key, stamp in zip(entry.stamps, entry.found, strict=True)
         if key in entry.rosters
     )
 
@@ -305,8 +487,10 @@ def _as_stamps(found: Sequence[bytes | None]) -> bytes | None:
         for cell in found
     ):
         return joined
-    stamps: list[bytes | None] = []
-    for cell in found:
-        value = cells.unpack_value(cell)
-        stamps.append(cell if value is None else cells.stamp_of_value(value))
-    return cells.join_stamps(stamps)
+    return cells.join_stamps(list(map(_as_stamp, found)))
+
+
+def _as_stamp(cell: bytes | None) -> bytes | None:
+    """A stamp as it is; of a row cell what stands for it among stamps."""
+    value = cells.unpack_value(cell)
+    return cell if value is None else cells.stamp_of_value(value)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ormcache import cells
+from ormcache.coherence.log import END, LOG_MS, MOST_RECORDS
 from ormcache.coherence.store import Command, Store
+from ormcache.keys import has_log, log_of
+
+_NONE: Mapping[bytes, bytes | None] = MappingProxyType({})
 
 MARK_MS = 5000
 """How long a mark lives if its writer dies: as long is a cell uncached at most."""
@@ -37,13 +42,16 @@ class Writer:
         look_up: Sequence[bytes] = (),
         list_sets: Sequence[bytes] = (),
         ttl_ms: int = MARK_MS,
+        records: Mapping[bytes, bytes | None] = _NONE,
     ) -> Marked:
         """Mark cells; also read the cells ``look_up`` and the members of ``list_sets``.
+
+        ``records``: what to add to the logs of those that have one, by key (see ``log``).
 
         One round trip. While the caller holds the row's lock in the database, the value a row
         cell held is exactly the committed row that is about to be replaced.
         """
-        commands: list[Command] = [("MARK", key, token, ttl_ms) for key in keys]
+        commands: list[Command] = [_marking(key, token, ttl_ms, records.get(key)) for key in keys]
         commands += [("GET", key) for key in look_up]
         commands += [("ZRANGE", key, 0, -1) for key in list_sets]
         epoch, replies = self._store.run(commands)
@@ -59,11 +67,23 @@ class Writer:
         To be called after the commit or a known rollback, never when the outcome is unknown.
         Returns how many marks had been lost.
         """
-        commands: list[Command] = [("RELEASE", key, token) for key in keys]
+        commands: list[Command] = [_releasing(key, token) for key in keys]
         if unlink:
             commands.append(("UNLINK", *unlink))
         _, replies = self._store.run(commands)
         return sum(1 for reply in replies[: len(keys)] if reply == 0)
+
+
+def _marking(key: bytes, token: bytes, ttl_ms: int, record: bytes | None) -> Command:
+    if not has_log(key):
+        return ("MARK", key, token, ttl_ms)
+    # Whoever knows no rows ends the log, by mistake too.
+    rows = END if record is None else record
+    return ("MARK_LOGGED", key, log_of(key), token, ttl_ms, rows, MOST_RECORDS, LOG_MS)
+
+
+def _releasing(key: bytes, token: bytes) -> Command:
+    return ("RELEASE_LOGGED", key, log_of(key), token) if has_log(key) else ("RELEASE", key, token)
 
 
 def new_token() -> bytes:

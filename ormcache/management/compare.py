@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models.query import QuerySet
 
-from ormcache.management.cellview import HIT, CellView, view_cells
+from ormcache.query.cellview import HIT, CellView, view_cells
 from ormcache.schema import Schema
 
 _TRIES = 5
@@ -60,12 +60,13 @@ def _compare(schema: Schema, views: list[CellView], row: tuple[Any, ...] | None)
         if view.state != HIT or view.values is None:
             continue
         cached = view.values[position]
-        if not _same(cached, value):
+        if not same(cached, value):
             differences.append((name, cached, value))
     return Comparison(True, not differences, differences)
 
 
-def _same(ours: Any, theirs: Any) -> bool:
+def same(ours: Any, theirs: Any) -> bool:
+    """Whether two values are one, in type, too."""
     if type(ours) is not type(theirs):
         return False
     # Not by == alone: NaN differs from itself, and [1] equals [True].

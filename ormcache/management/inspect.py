@@ -10,11 +10,12 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from ormcache.exceptions import Uncacheable
-from ormcache.management.cellview import HIT, CellView, view_cells
 from ormcache.management.compare import Comparison, compare
 from ormcache.management.names import check_alias, model_named
-from ormcache.management.output import Output, bytes_text, columns, key_text, ms_text
+from ormcache.management.output import Output
+from ormcache.query.cellview import HIT, CellView, view_cells
 from ormcache.schema import Schema, is_cached, schema_on
+from ormcache.text import bytes_text, columns, key_text, ms_text
 
 _LONGEST = 80
 

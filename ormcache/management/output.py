@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -68,43 +68,3 @@ class Progress:
     @staticmethod
     def _plain(text: str) -> str:
         return text
-
-
-def columns(rows: Sequence[Sequence[object]]) -> list[str]:
-    """Lines of aligned columns: numbers to the right, all else to the left."""
-    if not rows:
-        return []
-    cells = [[f"{item:,}" if type(item) is int else str(item) for item in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    numeric = [all(type(item) is int for item in column) for column in zip(*rows[1:], strict=True)]
-    lines = []
-    for line in cells:
-        padded = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
-        ]
-        lines.append("  ".join(padded).rstrip())
-    return lines
-
-
-def bytes_text(size: int) -> str:
-    """A number of bytes for people."""
-    amount = float(size)
-    for unit in ("B", "KiB", "MiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} GiB"
-
-
-def ms_text(milliseconds: int) -> str:
-    """A span for people; as Redis says it, -1 is no expiry."""
-    if milliseconds < 0:
-        return "no expiry"
-    return f"{milliseconds / 1000:,.1f} s"
-
-
-def key_text(key: bytes) -> str:
-    """A key for people: a text primary key in it may hold what a terminal would obey."""
-    text = key.decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

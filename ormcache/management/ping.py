@@ -17,6 +17,9 @@ from ormcache.management.server import look, warn_of
 ROUND_TRIPS = 20
 
 
+_PROBE_MS = 1000
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """It takes none of its own."""
 
@@ -59,3 +62,5 @@ def _try_scripts() -> None:
             f"{cache.store.where} takes marks but does not keep them: its memory is full, or "
             "another server answers each time."
         )
+    # A full server takes marks and nothing else.
+    cache.store.run([("STAMP", key, cells.new_stamp(), _PROBE_MS), ("UNLINK", key)])

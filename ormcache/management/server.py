@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ormcache import runtime
-from ormcache.management.output import Output, bytes_text
+from ormcache.management.output import Output
+from ormcache.text import bytes_text
 
 _OLDEST = {"Redis": (6, 2), "Valkey": (7, 2)}
 _BEST_POLICY = "allkeys-lru"

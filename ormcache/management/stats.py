@@ -7,9 +7,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 from ormcache import runtime, totals
-from ormcache.management.output import Output, columns
+from ormcache.management.output import Output
 from ormcache.management.reclaim import Census, walk
 from ormcache.management.server import look, warn_of
+from ormcache.text import columns
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, TypeVar
 
-from django.db.models import F, Field
+from django.db.models import F, Field, Q
 from django.db.models.expressions import BaseExpression
 from django.db.models.lookups import Lookup
 
@@ -27,11 +27,13 @@ def stable(kind: E) -> E:
     the same answer until a column they read changes. Usable as a decorator; subclasses are not
     included. Raises ConfigError for what is volatile or raw SQL.
     """
-    if not hasattr(kind, "resolve_expression") or not isinstance(kind, type):
+    given: Any = kind
+    if not isinstance(given, type) or not issubclass(given, BaseExpression):
         raise ConfigError(f"stable() takes an expression class, not {kind!r}.")
     path = class_path(kind)
-    if path in REFUSED:
-        raise ConfigError(f"{path} cannot be declared stable: {REFUSED[path]}.")
+    for each in map(class_path, kind.__mro__):
+        if each in REFUSED:
+            raise ConfigError(f"{path} cannot be declared stable: {REFUSED[each]}.")
     if path == FUNC:
         raise ConfigError("Func cannot be declared stable for every function: subclass it.")
     _declared.add(kind)
@@ -46,7 +48,19 @@ def is_declared(kind: type) -> bool:
 def _declared_by_project(kind: type, path: str) -> Handler | None:
     if kind not in _declared:
         return None
-    return lookup(path) if issubclass(kind, Lookup) else _expression(path)
+    return _lookup(path) if issubclass(kind, Lookup) else _expression(path)
+
+
+def _lookup(path: str) -> Handler:
+    sides = lookup(path)
+
+    def emit(node: Any, out: list[Token], values: list[Any]) -> None:
+        sides(node, out, values)
+        args, kwargs = node._constructor_args
+        rest = {name: item for name, item in kwargs.items() if name not in ("lhs", "rhs")}
+        _arguments(args[2:], rest, out, values)
+
+    return emit
 
 
 def _expression(path: str) -> Handler:
@@ -65,6 +79,12 @@ def _made_with(node: Any, out: list[Token], values: list[Any]) -> None:
         raise Uncacheable(
             f"{class_path(type(node))} does not keep what it was made with"
         ) from None
+    _arguments(args, kwargs, out, values)
+
+
+def _arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any], out: list[Token], values: list[Any]
+) -> None:
     out += (len(args), len(kwargs))
     for item in args:
         _argument(item, out, values)
@@ -77,6 +97,9 @@ def _argument(item: Any, out: list[Token], values: list[Any]) -> None:
     if isinstance(item, F):
         out.append(class_path(type(item)))
         _argument(item.name, out, values)  # type: ignore[attr-defined]
+    elif type(item) is Q:
+        out += ("Q", item.connector, item.negated)
+        _argument(item.children, out, values)
     elif isinstance(item, BaseExpression):
         out.append(class_path(type(item)))
         _made_with(item, out, values)

@@ -212,20 +212,3 @@ def _add_instance(
         keys = runtime.current().keys(label, table.name)
         found.stamps += [keys.generation, keys.row(pk)]
         found.declared.append((keys, pk))
-
-
-def check_declared(items: Any) -> tuple[Any, ...]:
-    """``depends_on`` as a tuple. Raises ``TypeError`` or ``ValueError`` for what cannot be one."""
-    if isinstance(items, models.Model | QuerySet | type) or not isinstance(items, Iterable):
-        items = (items,)
-    checked = tuple(items)
-    for item in checked:
-        if isinstance(item, QuerySet):
-            continue
-        model = item if isinstance(item, type) else type(item)
-        meta = getattr(model, "_meta", None)
-        if not issubclass(model, models.Model) or meta is None or meta.abstract:
-            raise TypeError(f"depends_on takes instances, models and querysets, not {item!r}.")
-        if not isinstance(item, type) and item.pk is None:
-            raise ValueError(f"depends_on was given an unsaved {meta.label}: save it first.")
-    return checked

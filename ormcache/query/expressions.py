@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from django.db.models import Field
-from django.db.models.expressions import Col, Value
+from django.db.models.expressions import Col, Combinable, Value
 
 from ormcache.exceptions import Uncacheable
 from ormcache.query.grammar import HANDLERS, Handler, Token, is_genuine, makers, visit
@@ -116,6 +116,10 @@ REFUSED = {
     f"{_POSTGRES}.functions.TransactionNow": "TransactionNow() is volatile: it changes with time",
 }
 
+CONNECTORS = frozenset(
+    value for name, value in vars(Combinable).items() if name.isupper() and type(value) is str
+)
+
 FUNC = f"{_EXPRESSIONS}.Func"
 # What ArrayField's lookups wrap a list in.
 ARRAY = {"function": "ARRAY", "template": "%(function)s[%(expressions)s]"}
@@ -153,7 +157,12 @@ def expression(path: str, attributes: tuple[str, ...]) -> Handler:
             if name == "tzinfo":
                 values.append(zone(node.tzinfo))
             elif name == "extra":
+                if getattr(node, "template", None) != getattr(type(node), "template", None):
+                    # Subquery(template=…) of Django 6.1.
+                    raise Uncacheable(f"{path} with a template of its own is raw SQL")
                 extra(path, node.extra, out, values)
+            elif name == "connector" and node.connector not in CONNECTORS:
+                raise Uncacheable(f"the connector {node.connector!r} is raw SQL")
             else:
                 attribute(getattr(node, name), out, values)
         sources(node, out, values)

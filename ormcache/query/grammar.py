@@ -52,5 +52,13 @@ def class_path(kind: type) -> str:
 
 
 def is_genuine(kind: type) -> bool:
-    """Whether ``kind`` is what its path names, and not a look-alike that borrows the name."""
-    return getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
+    """Whether ``kind`` is what its path names, not a look-alike that borrows the name, and
+    compiles by Django's own methods."""
+    if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
+        return False
+    compilers = (getattr(kind, name) for name in dir(kind) if name.startswith("as_"))
+    return all(_is_django(getattr(each, "__module__", "")) for each in compilers)
+
+
+def _is_django(module: str) -> bool:
+    return module.startswith("django.")

@@ -16,13 +16,17 @@ from django.db import connections
 
 from ormcache import runtime
 from ormcache.codec.values import pack, unpack
+from ormcache.coherence.flight import Flights, Turn
 from ormcache.coherence.reader import Entry, is_foreign
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, fingerprint
+from ormcache.query.revalidation import Changes, changes_of, is_untouched
+from ormcache.schema import schema_on
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.transaction import ConnectionState
+from ormcache.writes.trust import trust_in
 
 logger = logging.getLogger("ormcache")
 
@@ -38,6 +42,9 @@ class EntryOptions:
     timeout: Any = DEFAULT
     depends_on: tuple[Any, ...] = ()
     reset: bool = False
+
+
+PLAIN_OPTIONS = EntryOptions()
 
 
 class ListEntry:
@@ -80,6 +87,8 @@ class ListEntry:
         else:
             self._declared = []
         self.tables = tables
+        self._query = query
+        self._plan = template.plan
         keys = cache.keys(label, queryset.model._meta.db_table)
         shape = narrow.fingerprint
         if options.key is None:
@@ -89,6 +98,7 @@ class ListEntry:
             key = keys.named_entry(options.key + _slice(query))
             shape = fingerprint.digest(structure, [], shape, *extra)[:8]
         self.entry = Entry(key, shape, stamps, rows, rosters, narrow is not template.coarse)
+        self.turn = _NO_TURN
 
     @property
     def is_dirty(self) -> bool:
@@ -98,49 +108,148 @@ class ListEntry:
             state.pending is not None and any(name in state.pending.tables for name in self.tables)
         )
 
-    def read(self) -> Any:
+    def fetch(self, is_valid: Callable[[Any], bool]) -> Any:
+        """The stored result. One round trip on a hit.
+
+        ``MISSING``: the reader has to run the SQL, inside ``with self.turn``; before that it may
+        have waited for another reader's result. ``is_valid`` says whether something read from the
+        store has the shape of such a result: nobody else vouches for it.
+        """
+        found = self.read(is_valid)
+        if found is MISSING:
+            return self._await_turn(is_valid)
+        late = self.entry.late
+        return found if late is None else self._refresh(found, late, is_valid)
+
+    def read(self, is_valid: Callable[[Any], bool]) -> Any:
         """The stored result, ``MISSING`` if there is none that is current. One round trip."""
-        if self._options.reset:
-            self._look()
-            return MISSING
         payload = self._look()
-        if payload is None:
-            counters["list_miss"] += 1
+        if self._options.reset:
             return MISSING
+        found = MISSING if payload is None else self._unpack(payload, is_valid)
+        counters["list_miss" if found is MISSING else "list_hit"] += 1
+        return found
+
+    def _unpack(self, payload: bytes, is_valid: Callable[[Any], bool]) -> Any:
         try:
             found = unpack(payload)
         except Corrupt:
+            found = MISSING
+        if found is MISSING or not is_valid(found):
             counters["corrupt"] += 1
-            counters["list_miss"] += 1
             return MISSING
-        counters["list_hit"] += 1
         return found
+
+    def _await_turn(self, is_valid: Callable[[Any], bool]) -> Any:
+        if not self.state.may_fill(self.tables):
+            counters["list_fill_refused"] += 1
+            self.turn = Turn()
+            return MISSING
+        cache = runtime.current()
+        flights = Flights(cache.reader)
+        if self._options.reset:
+            self.turn = flights.at_once(self.entry, cache.stamp_ms)
+        else:
+            self.turn = flights.after_miss(self.entry, self._lease(), cache.stamp_ms)
+        if self.turn.payload is not None:
+            return self._take(self.turn, is_valid)
+        if self.turn.prefix is None:
+            counters["list_fill_refused"] += 1
+        return MISSING
+
+    def _refresh(self, found: Any, late: float, is_valid: Callable[[Any], bool]) -> Any:
+        """``MISSING`` if it is this reader that refreshes the entry; ``found`` for all others."""
+        if not self.state.may_fill(self.tables):
+            self.turn = Turn()
+            return found if late < 0 else MISSING
+        cache = runtime.current()
+        try:
+            turn = Flights(cache.reader).to_refresh(self.entry, self._lease(), cache.stamp_ms)
+        except StoreError:
+            counters["store_error"] += 1
+            return found
+        if turn is None:
+            return found
+        self.turn = turn
+        if turn.payload is not None:
+            return self._take(turn, is_valid)
+        counters["list_refresh"] += 1
+        return MISSING
+
+    def _take(self, turn: Turn, is_valid: Callable[[Any], bool]) -> Any:
+        """What another reader has stored meanwhile."""
+        with turn:
+            self._belief.confirm_late(self.state)
+            found = self._unpack(turn.payload or b"", is_valid)
+        self.turn = Turn()
+        return found
+
+    def revalidate(
+        self, holds: Callable[[Any, Changes], bool], is_valid: Callable[[Any], bool]
+    ) -> Any:
+        """What an invalid entry holds if it is right all the same, else ``MISSING``; to be asked
+        in one's turn, before the SQL. Raises ``StoreError``.
+
+        ``holds`` is given that and the rows that were written since, and may ask the database.
+        """
+        entry, turn = self.entry, self.turn
+        options = self._options
+        # Under a developer's key there may be the result of other values, and what else a result
+        # depends on need not be about its own rows.
+        if options.key is not None or options.depends_on or options.reset:
+            return MISSING
+        if entry.changes is None or turn.prefix is None:
+            return MISSING
+        vendor = connections[self.using].vendor
+        try:
+            pk_type = schema_on(self._model, vendor).table.pk_type
+        except Uncacheable:
+            return MISSING
+        changes = changes_of(entry.changes, self._query, self._plan, pk_type)
+        if changes is None:
+            return MISSING
+        stored = self._unpack(entry.payload, is_valid)
+        if stored is MISSING or not holds(stored, changes):
+            return MISSING
+        runtime.current().reader.restamp(entry, turn.prefix, turn.lease)
+        turn.lease = None
+        # Read like any other: what was written since the stamps were captured shows there.
+        payload = self._look()
+        found = MISSING if payload is None else self._unpack(payload, is_valid)
+        if found is MISSING:
+            turn.prefix = None
+        else:
+            counters["list_revalidated"] += 1
+        return found
+
+    def _lease(self) -> bytes:
+        keys = runtime.current().keys(self.state.label, self._model._meta.db_table)
+        return keys.lease(self.entry.key)
 
     def _look(self) -> bytes | None:
         read = runtime.current().reader.read_entry
+        self._belief = belief = trust_in(self.state)
         payload = read(self.entry)
         if payload is None and is_foreign(self.entry):
             # Another version of the code keeps other partitions: rely on whole tables meanwhile.
             self.entry.stamps, self.entry.is_narrow = self._coarse, False
             payload = read(self.entry)
+        belief.confirm()
         return payload
 
-    def capture(self) -> bytes | None:
-        """The permission to store what is read from the database after this call."""
-        if not self.state.may_fill(self.tables):
-            counters["list_fill_refused"] += 1
-            return None
-        prefix = runtime.current().reader.capture(self.entry, runtime.current().stamp_ms)
-        if prefix is None:
-            counters["list_fill_refused"] += 1
-        return prefix
+    def store(self, result: Any, cost: float, pointers: list[Any]) -> None:
+        """Store a result under the stamps captured before its SQL ran, if it may be. Never raises.
 
-    def store(self, prefix: bytes, result: Any, cost: float, pointers: list[Any]) -> None:
-        """Store a result under the stamps captured before its SQL ran. Never raises."""
+        ``cost``: the seconds it took.
+        """
+        turn = self.turn
+        if turn.prefix is None:
+            return
         try:
             payload = pack(result)
         except Unrepresentable:
             counters["unrepresentable"] += 1
+            turn.in_vain()
             return
         cache = runtime.current()
         timeout = self._options.timeout
@@ -153,11 +262,19 @@ class ListEntry:
         holders += [row_keys.dependents(pk) for row_keys, pk in self._declared]
         try:
             cache.reader.store_entry(
-                self.entry, prefix, payload, timeout, cost, cache.stamp_ms, holders
+                self.entry,
+                turn.prefix,
+                payload,
+                timeout,
+                cost,
+                cache.stamp_ms,
+                holders,
+                turn.lease,
             )
         except StoreError:
             counters["store_error"] += 1
             return
+        turn.lease = None
         counters["list_fill"] += 1
 
     def drop(self) -> None:
@@ -171,6 +288,7 @@ def _slice(query: Any) -> str:
 
 
 MISSING: Any = object()
+_NO_TURN = Turn()
 
 
 def read_data(
@@ -184,8 +302,7 @@ def read_data(
     """The result of a query that is data: values, a count, an aggregate.
 
     ``walked`` is the query's structure, its values and the query itself; ``run`` asks the
-    database. What cannot be cached is asked there every time. ``is_valid`` says whether something
-    read from the store has the shape of such a result.
+    database. What cannot be cached is asked there every time. ``is_valid``: as of ``fetch``.
     """
     try:
         structure, values, query = walked
@@ -193,20 +310,26 @@ def read_data(
         if entry.is_dirty:
             counters["bypassed"] += 1
             return run()
-        found = entry.read()
-        if found is not MISSING:
-            if is_valid(found):
-                counters["sql_saved"] += 1
-                return found
-            counters["corrupt"] += 1
-        prefix = entry.capture()
+        found = entry.fetch(is_valid)
     except (StoreError, Uncacheable) as error:
         count_uncached(error)
         return run()
-    started = time.perf_counter()
-    result = run()
-    if prefix is not None:
-        entry.store(prefix, result, time.perf_counter() - started, [])
+    if found is not MISSING:
+        counters["sql_saved"] += 1
+        return found
+    with entry.turn:
+        try:
+            found = entry.revalidate(
+                lambda _, changes: is_untouched(queryset.query, changes, using), is_valid
+            )
+        except StoreError as error:
+            count_uncached(error)
+            return run()
+        if found is not MISSING:
+            return found
+        started = time.perf_counter()
+        result = run()
+        entry.store(result, time.perf_counter() - started, [])
     return result
 
 

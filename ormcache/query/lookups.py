@@ -24,6 +24,17 @@ MODULES = frozenset(
     }
 )
 
+# They follow settings of the session: default_text_search_config, pg_trgm.…_threshold.
+SESSION = frozenset(
+    f"django.contrib.postgres.lookups.{name}"
+    for name in (
+        "SearchLookup",
+        "TrigramSimilar",
+        "TrigramStrictWordSimilar",
+        "TrigramWordSimilar",
+    )
+)
+
 
 def lookup(path: str) -> Handler:
     """The handler of the lookup class at ``path``."""
@@ -60,6 +71,8 @@ def _extra(node: Any, out: list[Token], values: list[Any]) -> None:
 
 
 def _built_in(kind: type, path: str) -> Handler | None:
+    if path in SESSION:
+        raise Uncacheable(f"{path} depends on settings of the session")
     if kind.__module__ in MODULES and issubclass(kind, Lookup) and is_genuine(kind):
         return lookup(path)
     return None

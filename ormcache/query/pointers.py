@@ -16,6 +16,7 @@ from ormcache.query import fingerprint
 from ormcache.query.instances import builder
 from ormcache.query.lists import MISSING, ListEntry, count_uncached
 from ormcache.query.related import Branch, Vanished, branches_of, follow, stored_paths
+from ormcache.query.revalidation import Changes, Pointed, is_untouched, list_holds
 from ormcache.query.rows import Wanted, read_rows
 from ormcache.schema import Schema, schema_on
 from ormcache.stats import counters
@@ -32,31 +33,31 @@ class Pointers:
         self._using = using
         query = queryset.query
         vendor = connections[using].vendor
-        self._schema = schema_on(queryset.model, vendor)
-        self._attnames = loaded_attnames(self._schema, query)
-        self._branches: list[Branch] = (
-            branches_of(self._schema, query.select_related, query.max_depth, vendor)
+        self.schema = schema_on(queryset.model, vendor)
+        self._attnames = loaded_attnames(self.schema, query)
+        self.branches: list[Branch] = (
+            branches_of(self.schema, query.select_related, query.max_depth, vendor)
             if query.select_related
             else []
         )
-        for branch in self._branches:
+        for branch in self.branches:
             if branch.near not in self._attnames:
                 raise Uncacheable(f"it defers {branch.path} and follows it")
         self._annotations = [*query.extra_select, *query.annotation_select]
-        self._paths = stored_paths(self._branches)
+        self._paths = stored_paths(self.branches)
         self.needs_entry = bool(self._paths)
         """Whether some relation can only be followed with the pointers of a list entry."""
 
     def by_pks(self, pks: Sequence[Any]) -> list[Any]:
         """The instances of these rows, in the order of ``pks``; those that do not exist are left
         out. No list entry is needed: the query names its rows."""
-        wanted = Wanted(self._schema, list(dict.fromkeys(pks)))
+        wanted = Wanted(self.schema, list(dict.fromkeys(pks)))
         read_rows([wanted], self._using)
         there = [pk for pk in wanted.pks if pk in wanted.rows]
         try:
             return self._instances(there, wanted, [])
         except Vanished:
-            return plain(self._queryset)
+            return self._plain()
 
     def by_list(self) -> list[Any]:
         """The instances a list entry points at, or, when there is none, those of the database."""
@@ -66,12 +67,10 @@ class Pointers:
         )
         if entry.is_dirty:
             counters["bypassed"] += 1
-            return plain(self._queryset)
+            return self._plain()
         try:
-            found = entry.read()
-            if found is not MISSING and not self._is_valid(found):
-                counters["corrupt"] += 1
-            elif found is not MISSING:
+            found = entry.fetch(self._is_valid)
+            if found is not MISSING:
                 try:
                     instances = self._load(*found)
                     counters["sql_saved"] += 1
@@ -80,11 +79,12 @@ class Pointers:
                     # A row of the list is gone: the list is, too.
                     counters["list_vanished"] += 1
                     entry.drop()
-                    entry.read()
-            return self._fill(entry)
+                    found = entry.fetch(self._is_valid)
+            # Found again: rows go faster than their lists.
+            return self._fill(entry) if found is MISSING else self._plain()
         except StoreError as error:
             count_uncached(error)
-            return plain(self._queryset)
+            return self._plain()
 
     def _is_valid(self, found: Any) -> bool:
         """Whether what the store holds has the shape of this list: nobody else vouches for it."""
@@ -96,40 +96,54 @@ class Pointers:
             and type(columns) is list
             and len(columns) == len(self._annotations) + len(self._paths)
             and all(type(column) is list and len(column) == len(pks) for column in columns)
-            and set(map(type, pks)) <= {self._schema.table.pk_type}
+            and set(map(type, pks)) <= {self.schema.table.pk_type}
         )
 
     def _fill(self, entry: ListEntry) -> list[Any]:
         """Ask the database for the pointers, store them, and read the rows as on a hit."""
-        prefix = entry.capture()
-        if prefix is None:
-            return plain(self._queryset)
-        started = time.perf_counter()
-        pks, columns = self._select()
-        try:
-            instances = self._load(pks, columns)
-        except Vanished:
-            # Rows come and go faster than the two reads, or a pointer leads nowhere.
-            return plain(self._queryset)
-        entry.store(
-            prefix, [pks, columns], time.perf_counter() - started, list(dict.fromkeys(pks))
-        )
+        with entry.turn as turn:
+            if turn.prefix is None:
+                return self._plain()
+            found = entry.revalidate(self._holds, self._is_valid)
+            if turn.prefix is None and found is MISSING:
+                return self._plain()
+            started = time.perf_counter()
+            pks, columns = self._select(self._queryset) if found is MISSING else found
+            try:
+                instances = self._load(pks, columns)
+            except Vanished:
+                # Rows come and go faster than the two reads, or a pointer leads nowhere.
+                return self._plain()
+            if found is MISSING:
+                entry.store(
+                    [pks, columns], time.perf_counter() - started, list(dict.fromkeys(pks))
+                )
         return instances
 
-    def _select(self) -> tuple[list[Any], list[list[Any]]]:
+    def _holds(self, stored: Pointed, changes: Changes) -> bool:
+        holds = list_holds(self._queryset, stored, changes, self._select)
+        if holds is None:
+            holds = is_untouched(self._queryset.query, changes, self._using)
+        return holds
+
+    def _plain(self) -> list[Any]:
+        """What Django would do, on the database that a fill reads: a copy of it may lag behind."""
+        return plain(self._queryset._on(self._using))
+
+    def _select(self, queryset: Any) -> Pointed:
         """Primary keys and the other columns an entry holds: annotations, stored pointers."""
         names = [*self._annotations, *(f"{path}__pk" for path in self._paths)]
-        pointers = self._queryset._chain()
+        pointers = queryset._chain()
         pointers._db = self._using
         pointers = pointers.values_list("pk", *names)
         rows: list[tuple[Any, ...]] = list(ValuesListIterable(pointers))
         if not rows:
-            return [], [[] for _ in names]
+            return [[], [[] for _ in names]]
         pks, *columns = (list(column) for column in zip(*rows, strict=True))
-        return pks, columns
+        return [pks, columns]
 
     def _load(self, pks: list[Any], columns: list[list[Any]]) -> list[Any]:
-        wanted = Wanted(self._schema, list(dict.fromkeys(pks)))
+        wanted = Wanted(self.schema, list(dict.fromkeys(pks)))
         if pks:
             read_rows([wanted], self._using)
             if len(wanted.rows) < len(wanted.pks):
@@ -139,7 +153,7 @@ class Pointers:
     def _instances(
         self, pks: Sequence[Any], wanted: Wanted, columns: list[list[Any]]
     ) -> list[Any]:
-        queryset, schema = self._queryset, self._schema
+        queryset, schema = self._queryset, self.schema
         db = queryset.db
         fetch_mode = getattr(queryset, "_fetch_mode", None)
         build = builder(queryset.model, self._attnames, db, fetch_mode)
@@ -154,9 +168,9 @@ class Pointers:
             instances = [build([row[i] for i in pick]) for row in rows]
         if getattr(fetch_mode, "track_peers", False):
             _introduce(instances)
-        if self._branches:
+        if self.branches:
             stored = dict(zip(self._paths, columns[len(self._annotations) :], strict=True))
-            follow(self._branches, instances, rows, stored, self._using, db, fetch_mode)
+            follow(self.branches, instances, rows, stored, self._using, db, fetch_mode)
         for name, column in zip(self._annotations, columns, strict=False):
             for instance, value in zip(instances, column, strict=True):
                 setattr(instance, name, value)

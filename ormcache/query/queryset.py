@@ -9,41 +9,46 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from asgiref.sync import sync_to_async
 from django.db import connections, models, router
 from django.db.models.query import (
-    FlatValuesListIterable,
+    MAX_GET_RESULTS,
     ModelIterable,
-    NamedValuesListIterable,
     QuerySet,
-    ValuesIterable,
     ValuesListIterable,
 )
-from django.db.models.query_utils import Q
-from django.db.models.utils import create_namedtuple_class
 
+from ormcache import runtime
 from ormcache.conf import timeout_seconds
 from ormcache.databases import is_copy
 from ormcache.exceptions import StoreError, Uncacheable
 from ormcache.options import DEFAULT, options_of
-from ormcache.query import fingerprint
+from ormcache.query import analysis, fingerprint
 from ormcache.query.bypass import bypassed
-from ormcache.query.dependencies import check_declared
+from ormcache.query.explain import explain
+from ormcache.query.explanation import Explanation
 from ormcache.query.instances import builder
-from ormcache.query.lists import EntryOptions, ListEntry, count_uncached, read_data
+from ormcache.query.lists import (
+    PLAIN_OPTIONS,
+    EntryOptions,
+    ListEntry,
+    count_uncached,
+    read_data,
+)
+from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers, plain
 from ormcache.query.rows import read_row
-from ormcache.schema import Table, schema_on, schema_or_none
+from ormcache.query.shapes import SHAPES, names
+from ormcache.query.targets import check_declared
+from ormcache.schema import schema_on, schema_or_none
 from ormcache.stats import counters
 from ormcache.writes.announce import insert, literal_pks, touching, updating
 
 _M = TypeVar("_M", bound=models.Model)
-_PLAIN_OPTIONS = EntryOptions()
-_ALL_LOADED = (frozenset[str](), True)
 _LONGEST_KEY = 10_000
 
 
 class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     """A QuerySet that reads through the cache and announces what it writes."""
 
-    _cache_options: EntryOptions = _PLAIN_OPTIONS
+    _cache_options: EntryOptions = PLAIN_OPTIONS
 
     if TYPE_CHECKING:
         # Django's own, which its type stubs leave out.
@@ -74,15 +79,16 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if key is not None and not isinstance(key, str):
             raise TypeError(f"cache(key=…) must be a string, not {type(key).__name__}.")
         if key is not None and not 0 < len(key) <= _LONGEST_KEY:
-            raise ValueError(f"cache(key=…) must have 1 to {_LONGEST_KEY} characters.")
+            raise ValueError(
+                f"cache(key=…) must have 1 to {_LONGEST_KEY} characters, not {len(key)}."
+            )
         if timeout is not DEFAULT:
             try:
                 timeout = timeout_seconds(timeout)
             except ValueError as error:
                 raise ValueError(f"cache(timeout=…) {error}") from None
-        return self._with_options(
-            EntryOptions(key, timeout, check_declared(depends_on), self._cache_options.reset)
-        )
+        declared = check_declared(depends_on, self._primary()) if depends_on != () else ()
+        return self._with_options(EntryOptions(key, timeout, declared, self._cache_options.reset))
 
     def reset(self) -> CachedQuerySet[_M]:
         """A clone that on evaluation runs the SQL and overwrites the cached list."""
@@ -102,6 +108,21 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         self._prefetch_done = False
         self._fetch_all()
 
+    def explain_cache(self, verb: str = "", *args: Any, **kwargs: Any) -> Explanation:
+        """Whether and how this queryset is answered from the cache, why not, what it depends on
+        and what Redis holds of it. Print it, or take ``as_dict()``.
+
+        ``verb``: ``"get"``, ``"first"``, ``"last"``, ``"count"``, ``"exists"`` or
+        ``"aggregate"``, with the arguments of that method, to explain it in place of the
+        evaluation. Asks Redis in one or two round trips, runs no SQL, changes and counts nothing.
+        Raises ``ValueError`` for another verb.
+        """
+        return explain(self, verb, args, kwargs)
+
+    async def aexplain_cache(self, verb: str = "", *args: Any, **kwargs: Any) -> Explanation:
+        """``explain_cache`` for async code."""
+        return await sync_to_async(self.explain_cache)(verb, *args, **kwargs)
+
     async def aclean(self) -> None:
         """``clean`` for async code."""
         await sync_to_async(self.clean)()
@@ -113,12 +134,11 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     # Reads
 
     def get(self, *args: Any, **kwargs: Any) -> _M:
-        options = self._cache_options
-        if options.key is not None and (args or kwargs):
+        if self._cache_options.key is not None and (args or kwargs):
             # The key names the list, not whichever row is asked of it.
-            return self._with_options(replace(options, key=None)).get(*args, **kwargs)
-        pk = self._named_pk(args, kwargs)
-        if pk is not None:
+            return self._without_key().get(*args, **kwargs)
+        pk = named_pk(self, args, kwargs)
+        if pk is not None and self._uses_cache():
             try:
                 return self._get_row(pk)
             except Uncacheable as error:
@@ -171,12 +191,12 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         try:
             if kind is ModelIterable:
                 pointers = Pointers(self, self._primary())
-                pks = self._named_pks()
+                pks = named_pks(self)
                 if pks is not None and not pointers.needs_entry:
                     return pointers.by_pks(pks)
                 self._check_lists()
                 return pointers.by_list()
-            if kind in _SHAPES:
+            if kind in SHAPES:
                 return self._fetch_values()
         except Uncacheable as error:
             count_uncached(error)
@@ -184,7 +204,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
 
     def _fetch_values(self) -> list[Any]:
         """values() and values_list(): one entry for all their shapes, as lists of columns."""
-        width = len(_names(self))
+        width = len(names(self))
 
         def is_rows(found: Any) -> bool:
             return type(found) is list and all(
@@ -192,7 +212,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             )
 
         rows = self._data(b"values", lambda on: list(map(list, ValuesListIterable(on))), is_rows)
-        shaped: list[Any] = _SHAPES[self._iterable_class](self, rows)
+        shaped: list[Any] = SHAPES[self._iterable_class](self, rows)
         return shaped
 
     def _data(self, kind: bytes, run: Any, is_valid: Any) -> Any:
@@ -226,90 +246,18 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         build = builder(self.model, schema.attnames, self.db, getattr(self, "_fetch_mode", None))
         return build(row)  # type: ignore[no-any-return]
 
-    def _named_pk(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The primary key that ``get`` asks for and nothing else, or ``None``."""
-        if args:
-            if kwargs or len(args) > 1 or type(args[0]) is not Q or args[0].negated:
-                return None
-            children = args[0].children
-        else:
-            children = list(kwargs.items())
-        if len(children) != 1 or type(children[0]) is not tuple:
-            return None
-        name, value = children[0]
-        meta = self.model._meta
-        if name != "pk" and name != meta.pk.attname and name != meta.pk.name:
-            return None
-        if not self._uses_cache() or not self._is_bare():
-            return None
-        schema = schema_or_none(self.model)
-        return value if schema is not None and _is_key(value, schema.table) else None
-
-    def _is_bare(self) -> bool:
-        """Whether the queryset asks for whole rows and restricts nothing yet."""
-        if self._deferred_filter or self._iterable_class is not ModelIterable:
-            return False
-        query = self._query
-        return not (
-            query.where.children
-            or query.select_related
-            or query.annotations
-            or query.extra
-            or query.extra_tables
-            or query.low_mark
-            or query.high_mark is not None
-            or query.combinator
-            or query.distinct
-            or query.select_for_update
-            or query.group_by is not None
-            or query.deferred_loading != _ALL_LOADED
-            or self._prefetch_related_lookups
-            or self._known_related_objects
-            or self._cache_options is not _PLAIN_OPTIONS
-        )
-
-    def _named_pks(self) -> list[Any] | None:
-        """The rows the query names by primary key, when it asks for exactly those rows."""
-        query = self.query
-        where: Any = query.where
-        if (
-            len(where.children) != 1
-            or where.negated
-            or query.annotations
-            or query.extra
-            or query.low_mark
-            or query.combinator
-            or query.distinct
-            or query.select_for_update
-            or query.group_by is not None
-            or self._cache_options is not _PLAIN_OPTIONS
-            or query.explain_info
-        ):
-            return None
-        schema = schema_or_none(self.model)
-        table = schema.table if schema else None
-        pks = literal_pks(query, table)
-        if pks is None or table is None or not all(_is_key(pk, table) for pk in pks):
-            return None
-        ordering = query.order_by or (query.default_ordering and query.get_meta().ordering) or ()
-        if query.extra_order_by or query.extra_tables:
-            return None
-        if where.children[0].lookup_name == "in":
-            return None if ordering or query.high_mark is not None else pks
-        if query.high_mark is not None and query.high_mark < 1:
-            return None
-        # An order through a relation can find the row several times.
-        own = {field.name for field in table.fields if not field.is_relation} | {"pk"}
-        is_plain = all(type(name) is str and name.lstrip("-+") in own for name in ordering)
-        return pks if is_plain else None
-
     def _check_lists(self) -> None:
-        if not options_of(self.model).lists and self._cache_options is _PLAIN_OPTIONS:
+        if not options_of(self.model).lists and self._cache_options is PLAIN_OPTIONS:
             raise Uncacheable(f"{self.model._meta.label}.CacheMeta.lists is False")
 
     def _uses_cache(self) -> bool:
         if bypassed.get():
             counters["bypassed"] += 1
+            return False
+        cache = runtime.built()
+        if cache is not None and cache.store.is_down:
+            # Not even the key is worth its time then.
+            counters["store_down"] += 1
             return False
         query = self.query
         return not (query.select_for_update or connections[self.db].needs_rollback)
@@ -323,8 +271,22 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         # Another database altogether, say one that is only read, answers for itself.
         return write if write != read and is_copy(read, write) else read
 
+    def _entry_kind(self) -> bytes | None:
+        """The kind of this queryset's list entry, ``None`` for results of any other shape."""
+        if self._iterable_class is ModelIterable:
+            return b"rows"
+        return b"values" if self._iterable_class in SHAPES else None
+
+    def _asked_by_get(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The queryset that Django's ``get`` evaluates."""
+        clone: Any = self._chain() if self.query.combinator else self.filter(*args, **kwargs)  # type: ignore[attr-defined]
+        if self.query.can_filter() and not self.query.distinct_fields:
+            clone = clone.order_by()
+        clone.query.set_limits(high=MAX_GET_RESULTS)
+        return clone
+
     def _list_entry(self) -> ListEntry:
-        kind = b"rows" if self._iterable_class is ModelIterable else b"values"
+        kind = self._entry_kind() or b"values"
         structure, values = fingerprint.walk(self.query)
         primary = self._primary()
         return ListEntry(self, kind, structure, values, self.query, primary, to_read=False)
@@ -339,7 +301,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         pks = self._literal_pks()
         if pks is None and self._is_own_table(changes):
             run = partial(super().update, **kwargs)
-            return touching(self.model, self.db, run, changes)
+            return touching(self.model, self.db, run, changes, self._own_condition)
         with updating(changes, pks, self.db):
             return super().update(**kwargs)
 
@@ -357,13 +319,13 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     def _raw_delete(self, using: str | None) -> int:
         # What cascades call: the rows are known to the database alone.
         run = partial(super()._raw_delete, using)
-        return touching(self.model, using or self.db, run)
+        return touching(self.model, using or self.db, run, condition=self._own_condition)
 
     _raw_delete.alters_data = True  # type: ignore[attr-defined]
 
     def _insert(self, objs: Any, fields: Any, *args: Any, **kwargs: Any) -> Any:
         using = kwargs.get("using") or self.db
-        replaces = bool(kwargs.get("on_conflict")) and bool(kwargs.get("update_fields"))
+        replaces = (kwargs.get("update_fields") or None) if kwargs.get("on_conflict") else None
         run = partial(super()._insert, objs, fields, *args, **kwargs)  # type: ignore[misc]
         return insert(self.model, objs, fields, using, run, replaces=replaces)
 
@@ -382,27 +344,51 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         model = self.model._meta.concrete_model
         return all(field.model is model and not field.primary_key for field, _ in changes)
 
+    def _own_condition(self) -> Any:
+        """A query for the same rows, if a row's own columns alone tell whether it is one."""
+        query = self.query.clone()
+        query.clear_ordering(force=True)
+        query.clear_select_clause()
+        query.clear_deferred_loading()
+        name = self.model._meta.db_table
+        try:
+            plan = analysis.plan(query, fingerprint.walk(query)[0])
+        except Uncacheable:
+            return None
+        if (
+            query.where.contains_aggregate
+            or query.where.contains_over_clause
+            or plan.tables.keys() != {name}
+            or name not in plan.once
+        ):
+            return None
+        return query
+
     def _literal_pks(self) -> list[Any] | None:
         schema = schema_or_none(self.model)
         return literal_pks(self.query, schema.table if schema else None)
 
     # Clones
 
+    def using(self, alias: str | None) -> Any:
+        clone: Any = super().using(alias)
+        if clone._cache_options.depends_on:
+            check_declared(clone._cache_options.depends_on, clone._primary())
+        return clone
+
     def _with_options(self, options: EntryOptions) -> CachedQuerySet[_M]:
         clone = self._chain()  # type: ignore[attr-defined]
         clone._cache_options = options
         return clone  # type: ignore[no-any-return]
 
+    def _without_key(self) -> CachedQuerySet[_M]:
+        return self._with_options(replace(self._cache_options, key=None))
+
     def _clone(self) -> Any:
         clone = super()._clone()  # type: ignore[misc]
-        if self._cache_options is not _PLAIN_OPTIONS:
+        if self._cache_options is not PLAIN_OPTIONS:
             clone._cache_options = self._cache_options
         return clone
-
-
-def _is_key(pk: Any, table: Table) -> bool:
-    """Whether a value names a row as it stands: of the key's type, and not beyond any column."""
-    return type(pk) is table.pk_type and (type(pk) is not int or -(2**63) <= pk < 2**63)
 
 
 def _is_count(found: Any) -> bool:
@@ -411,29 +397,3 @@ def _is_count(found: Any) -> bool:
 
 def _is_bool(found: Any) -> bool:
     return type(found) is bool
-
-
-def _as_dicts(queryset: Any, rows: list[Any]) -> list[Any]:
-    names = _names(queryset)
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _as_named(queryset: Any, rows: list[Any]) -> list[Any]:
-    names = queryset._fields or _names(queryset)
-    make = create_namedtuple_class(*names)._make
-    return [make(row) for row in rows]
-
-
-def _names(queryset: Any) -> list[str]:
-    query = queryset.query
-    if query.selected:
-        return list(query.selected)
-    return [*query.extra_select, *query.values_select, *query.annotation_select]
-
-
-_SHAPES: dict[Any, Any] = {
-    ValuesIterable: _as_dicts,
-    ValuesListIterable: lambda queryset, rows: list(map(tuple, rows)),
-    FlatValuesListIterable: lambda queryset, rows: [row[0] for row in rows],
-    NamedValuesListIterable: _as_named,
-}

@@ -143,6 +143,8 @@ class Reads:
             for aliases in scope:
                 for table in aliases.values():
                     self.tables.setdefault(table.table_name, set()).add(EVERY_COLUMN)
+                    # And of any row.
+                    self.aliases[table.table_name] += 1
 
     def _operand(self, value: Any, scope: Scope) -> None:
         if hasattr(type(value), "resolve_expression"):

@@ -32,9 +32,7 @@ class Restriction:
     def tokens(self, query: Any) -> tuple[bytes, ...] | None:
         """The values in ``query``, whose structure is the one this was found in, as parts of
         keys; ``None`` when one of them is not certain."""
-        node = query.where
-        for index in self.path:
-            node = node.children[index]
+        node = self._node(query)
         if node.lookup_name == "isnull":
             return (b"-",) if node.rhs is True else None
         values = list(node.rhs) if node.lookup_name == "in" else [node.rhs]
@@ -43,6 +41,21 @@ class Restriction:
         # A NULL in a comparison equals nothing; it is no value to be told apart by.
         tokens = [None if value is None else self.partition.token(value) for value in values]
         return None if None in tokens else tuple(sorted(set(tokens)))  # type: ignore[arg-type]
+
+    def text(self, query: Any) -> str:
+        """The condition in ``query`` for people."""
+        node, column = self._node(query), self.partition.column
+        if node.lookup_name == "isnull":
+            return f"{column} is NULL"
+        if node.lookup_name == "in":
+            return f"{column} in ({', '.join(map(repr, node.rhs))})"
+        return f"{column} = {node.rhs!r}"
+
+    def _node(self, query: Any) -> Any:
+        node = query.where
+        for index in self.path:
+            node = node.children[index]
+        return node
 
 
 def restrictions(query: Any, plan: Plan, vendor: str) -> list[Restriction]:

@@ -17,6 +17,7 @@ from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.transaction import ConnectionState
+from ormcache.writes.trust import trust_in
 
 
 @dataclass(slots=True)
@@ -37,7 +38,9 @@ def read_row(schema: Schema, pk: Any, using: str) -> Row | None:
         cache = runtime.current()
         keys = cache.keys(state.label, table.name)
         try:
+            belief = trust_in(state)
             found = cache.reader.read_row(keys.generation, table.fingerprint, keys.row(pk))
+            belief.confirm()
             payload = found.payloads()[0]
             if payload is not None:
                 row = table.codec.decode(payload)
@@ -73,7 +76,9 @@ def read_rows(wanted: Sequence[Wanted], using: str) -> None:
     if not cached:
         return
     try:
+        belief = trust_in(state)
         runtime.current().reader.read_rows([rows for _, _, groups in cached for rows in groups])
+        belief.confirm()
     except StoreError:
         counters["store_error"] += 1
         for each, pks, _ in cached:

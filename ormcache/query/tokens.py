@@ -36,10 +36,13 @@ def label(model: type[Model]) -> str:
 
 
 def field_token(field: Any) -> str:
-    """A field of a model by its name, column and class; a free one by all it was made with."""
+    """A field of a model by its name, column and class; a free one by all it was made with; the
+    other end of a relation, which ``filter(articles=3)`` compares with, as ``relation_token``."""
     known = _fields.get(id(field))
     if known is not None:
         return known[1]
+    if isinstance(field, ForeignObjectRel):
+        return relation_token(field)
     model = getattr(field, "model", None)
     if model is None:
         return _free(field)

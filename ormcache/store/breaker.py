@@ -35,6 +35,10 @@ class Breaker:
             self._retry_at = now + self._pause
             return True
 
+    def refuses(self) -> bool:
+        """Whether an open breaker would let no call out now."""
+        return time.monotonic() < self._retry_at
+
     def succeeded(self) -> None:
         if not self.is_open:
             return

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from ormcache.cells import EPOCH_SIZE
 from ormcache.exceptions import StoreError
+from ormcache.store.scripts import scripts_for
 
 logger = logging.getLogger("ormcache")
 
@@ -26,13 +27,14 @@ class Channel:
     the next one learns the new epoch.
     """
 
-    __slots__ = ("_connection", "epoch", "info")
+    __slots__ = ("_connection", "epoch", "info", "scripts")
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         connection.connect()
         self.info = self._read_info()
         self.epoch = _epoch(self.info)
+        self.scripts = scripts_for(self.info.get("redis_version", ""))
 
     def call(self, command: Command) -> Any:
         """Send one command and return its reply; an error reply is raised."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +15,14 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ormcache.exceptions import StoreError
-from ormcache.store import scripts
+from ormcache.stats import counters
 from ormcache.store.breaker import Breaker
 from ormcache.store.channel import Channel, Command
+from ormcache.store.scripts import Script
 
+logger = logging.getLogger("ormcache")
+
+_MINUTE = 60.0
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
@@ -26,7 +32,7 @@ class Client:
     ``connect`` makes a new redis-py connection. ``where`` names the server in messages, without
     credentials. ``shared`` is false for an embedded server, which other processes cannot see.
 
-    A command is a tuple of name and arguments. The names of ``store.scripts.BY_NAME`` stand for
+    A command is a tuple of name and arguments. The names of ``store.scripts.PLAIN`` stand for
     those scripts: ``("MARK", key, token, ttl)``.
     """
 
@@ -37,6 +43,9 @@ class Client:
         self.shared = shared
         self.breaker = Breaker()
         self.round_trips = 0
+        self.contact = 0
+        """Grows whenever a connection was lost: what happened meanwhile is not known."""
+        self._logged: dict[str, float] = {}
         _clients.add(self)
 
     def mget(self, keys: Sequence[bytes]) -> tuple[bytes, list[bytes | None]]:
@@ -53,8 +62,21 @@ class Client:
         epoch, replies = self._attempt(lambda channel: _run(channel, commands))
         for reply in replies:
             if isinstance(reply, ResponseError):
-                raise StoreError(f"Redis refused a command: {reply}")
+                if "READONLY" in str(reply):
+                    # A primary no longer: whoever is connected would go on reading old values.
+                    self.contact += 1
+                    self.close()
+                raise self._refusal(reply)
         return epoch, replies
+
+    def reach(self) -> None:
+        """One round trip to the server. Raises ``StoreError`` if there is none."""
+        self.run([("PING",)])
+
+    @property
+    def is_down(self) -> bool:
+        """Whether a call would be refused now without being sent."""
+        return self.breaker.is_open and self.breaker.refuses()
 
     def info(self) -> dict[str, str]:
         """What the server says of itself (``INFO``), empty for an embedded one."""
@@ -72,13 +94,16 @@ class Client:
                 return
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        # What is in use meanwhile goes back to the old ones, and is used no more.
+        idle, self._idle = self._idle, deque()
+        while idle:
+            idle.pop().close()
 
     def forget_connections(self) -> None:
         """Leave all connections alone: after a fork they belong to the parent."""
         self._idle = deque()
         self.breaker = Breaker()
+        self.contact += 1
 
     def _attempt(self, send: Callable[[Channel], Any]) -> tuple[bytes, Any]:
         if not self.breaker.allows():
@@ -87,19 +112,35 @@ class Client:
             try:
                 result = self._use_idle(send)
                 if result is None:
-                    result = self._use(Channel(self._connect()), send)
+                    result = self._use(self._open(), send)
             except ResponseError as error:
                 # The server lives; it refused this one command.
                 self.breaker.succeeded()
-                raise StoreError(f"Redis refused a command: {error}") from error
+                raise self._refusal(error) from error
         except (RedisError, OSError, StoreError) as error:
             if isinstance(error.__cause__, ResponseError):
                 raise
+            self.contact += 1
             self.breaker.failed(error)
             self.close()
             raise StoreError(f"{self.where} does not answer: {error}") from error
         self.breaker.succeeded()
         return result
+
+    def _refusal(self, error: ResponseError) -> StoreError:
+        """The error to raise; logged once a minute for each kind, which its first word tells."""
+        kind, now = str(error).partition(" ")[0], time.monotonic()
+        if self._logged.get(kind, -_MINUTE) + _MINUTE <= now:
+            self._logged[kind] = now
+            logger.error("ormcache.store.refused: %s", error)
+        return StoreError(f"Redis refused a command: {error}")
+
+    def _open(self) -> Channel:
+        channel = Channel(self._connect())
+        if self.shared and "run_id" not in channel.info:
+            # Its restarts can not be told from its run before.
+            counters["epoch_unknown"] += 1
+        return channel
 
     def _use_idle(self, send: Callable[[Channel], Any]) -> tuple[bytes, Any] | None:
         try:
@@ -113,32 +154,34 @@ class Client:
         except RedisConnectionError:
             # The server closed it while it lay idle. Every command is safe twice: once more on a
             # new connection, and never again.
+            self.contact += 1
             self.close()
             return None
 
     def _use(self, channel: Channel, send: Callable[[Channel], Any]) -> tuple[bytes, Any]:
         self.round_trips += 1
+        idle = self._idle
         try:
             reply = send(channel)
         except ResponseError:
-            self._idle.append(channel)
+            idle.append(channel)
             raise
         except BaseException:
             # Whatever is still under way on it would answer the next command.
             channel.close()
             raise
-        self._idle.append(channel)
+        idle.append(channel)
         return channel.epoch, reply
 
 
 def _run(channel: Channel, commands: Sequence[Command]) -> list[Any]:
-    wire = [_wire(command) for command in commands]
+    wire = [_wire(command, channel.scripts) for command in commands]
     replies = channel.pipeline(wire)
     missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if missing:
         needed = {commands[i][0] for i in missing}
         loads: list[Command] = [
-            (b"SCRIPT", b"LOAD", scripts.BY_NAME[name].text) for name in sorted(needed)
+            (b"SCRIPT", b"LOAD", channel.scripts[name].text) for name in sorted(needed)
         ]
         again = channel.pipeline([*loads, *(wire[i] for i in missing)])
         for i, reply in zip(missing, again[len(loads) :], strict=True):
@@ -146,11 +189,11 @@ def _run(channel: Channel, commands: Sequence[Command]) -> list[Any]:
     return replies
 
 
-def _wire(command: Command) -> Command:
-    script = scripts.BY_NAME.get(command[0])
+def _wire(command: Command, scripts: dict[str, Script]) -> Command:
+    script = scripts.get(command[0])
     if script is None:
         return command
-    return (b"EVALSHA", script.sha, b"1", *command[1:])
+    return (b"EVALSHA", script.sha, b"%d" % script.keys, *command[1:])
 
 
 def _after_fork() -> None:

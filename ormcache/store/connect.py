@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,18 +13,21 @@ from redis.retry import Retry
 from ormcache.exceptions import ConfigError
 from ormcache.store.client import Client
 from ormcache.store.embedded import embedded_client
+from ormcache.store.sentinel import SCHEME, sentinel_pool
 
 TIMEOUT = 0.25
 """Seconds one call may take: a dead server costs a page no more than this, once."""
 
 _UNREADABLE = 'an unreadable URL (":/?#@" inside a user or password must be percent-encoded)'
 
+_HOSTS = re.compile(r"[\w.,:\[\]-]*\Z")
+
 # Prepared by a pool for the connections of its own client; they would tie ours to it.
 _POOL_ONLY = {"maint_notifications_pool_handler", "maint_notifications_config", "himport_registry"}
 
 
 def open_url(url: str) -> Client:
-    """A client for ``redis://``, ``rediss://``, ``unix://`` or ``memory://``.
+    """A client for ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``, ``memory://``.
 
     Opens no socket yet. Raises ``ConfigError`` for a URL that cannot be used.
     """
@@ -31,7 +35,11 @@ def open_url(url: str) -> Client:
         return embedded_client()
     where = redacted(url)
     try:
-        pool = redis.ConnectionPool.from_url(url)
+        pool: Any
+        if url.startswith(SCHEME + ":"):
+            pool = sentinel_pool(url, TIMEOUT)
+        else:
+            pool = redis.ConnectionPool.from_url(url)
     except (ValueError, TypeError) as error:
         # About a URL that does not come apart the error may quote a piece of its password.
         reason = "" if where == _UNREADABLE else f": {error}"
@@ -71,9 +79,14 @@ def redacted(url: str) -> str:
         parts = urlsplit(url)
         if "@" in parts.path + parts.query + parts.fragment:
             return _UNREADABLE
-        netloc = parts.hostname or ""
-        if parts.port:
-            netloc += f":{parts.port}"
+        if parts.scheme == SCHEME:
+            netloc = parts.netloc.rpartition("@")[2]
+            if not _HOSTS.match(netloc):
+                return _UNREADABLE
+        else:
+            netloc = parts.hostname or ""
+            if parts.port:
+                netloc += f":{parts.port}"
         return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
     except ValueError:
         return _UNREADABLE

@@ -1,4 +1,5 @@
-"""The protocol's steps as Lua, one key each, so that they also run on a cluster.
+"""The protocol's steps as Lua, one key each, so that they also run on a cluster; a stamp and its
+log, which one step needs together, share a slot.
 
 Each is idempotent and safe when it arrives late or twice. The cell formats are described in
 ``ormcache.cells``.
@@ -16,22 +17,32 @@ class Script:
 
     text: bytes
     sha: bytes
+    keys: int = 1
 
 
-def _script(text: str) -> Script:
+def _script(text: str, keys: int = 1) -> Script:
     raw = text.strip().encode()
-    return Script(raw, hashlib.sha1(raw, usedforsecurity=False).hexdigest().encode())
+    return Script(raw, hashlib.sha1(raw, usedforsecurity=False).hexdigest().encode(), keys)
+
+
+# Redis 7 and newer: a full server takes these all the same. Marks are small and short-lived, and
+# without them it would go on answering reads with values that a write could not invalidate.
+_EVEN_IF_FULL = b"#!lua flags=allow-oom\n"
 
 
 # ARGV: what was observed (empty: nothing), lease, px. A value that no reader can use any more is
-# replaced only if it is still the one observed; marks and other leases are left alone.
+# replaced only if it is still the one observed; marks and other leases are left alone. Returns the
+# time of the grant, which ends the lease, or 0: were a lease that arrives twice the same lease,
+# the second, after a write, would admit the fill that the write has refused.
 LEASE = _script("""
 local seen = ARGV[1]
 if seen == '' then
   if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 elseif redis.call('GETRANGE', KEYS[1], 0, #seen - 1) ~= seen then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return 1
+local t = redis.call('TIME')
+local granted = string.format('%016d', t[1] * 1000000 + t[2])
+redis.call('SET', KEYS[1], ARGV[2] .. granted, 'PX', ARGV[3])
+return granted
 """)
 
 # ARGV: lease, value, px (0: for ever). Only the exact lease admits the fill.
@@ -42,14 +53,23 @@ else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1
 """)
 
-# ARGV: fresh stamp, px (0: for ever). Returns the cell as it is now. A mark keeps its own, short
-# expiry: prolonging it would keep a killed writer's table uncached for hours. What is neither
-# stamp nor mark is replaced: a fresh stamp only ever invalidates.
+# ARGV: fresh stamp, px (0: for ever). Returns the cell as it is now. Of a fresh stamp's nonce the
+# first four bytes become the server's time: were a stamp that arrives twice the same stamp, the
+# second, after a write, would bring back every list that the write has made useless. A mark keeps
+# its own, short expiry: prolonging it would keep a killed writer's table uncached for hours. What
+# is neither stamp nor mark is replaced: a fresh stamp only ever invalidates.
 STAMP = _script("""
 local cell = redis.pcall('GET', KEYS[1])
 local kind = type(cell) == 'string' and string.sub(cell, 1, 1)
 if kind ~= 'S' and kind ~= 'W' then
-  cell = ARGV[1]
+  local t = redis.call('TIME')
+  local us = t[1] * 1000000 + t[2]
+  local time = ''
+  for i = 1, 4 do
+    time = string.char(us % 256) .. time
+    us = math.floor(us / 256)
+  end
+  cell = string.sub(ARGV[1], 1, -9) .. time .. string.sub(ARGV[1], -4)
   if ARGV[2] == '0' then redis.call('SET', KEYS[1], cell)
   else redis.call('SET', KEYS[1], cell, 'PX', ARGV[2]) end
 elseif kind == 'S' then
@@ -60,7 +80,7 @@ return cell
 """)
 
 # ARGV: token, ttl in ms. Returns the value that was dropped, or nothing.
-MARK = _script("""
+_MARK = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local ttl = tonumber(ARGV[2])
@@ -81,26 +101,64 @@ if type(cell) == 'string' then
   end
 end
 redis.call('SET', KEYS[1], out, 'PX', ttl)
+"""
+MARK = _script(_MARK + "return old")
+
+# KEYS: a stamp and its log. ARGV: token, ttl in ms, record, most records, px of the log. The log
+# says what came after each stamp: it is begun by the record of the mark that drops a stamp, and
+# has no gaps, because every mark on the stamp adds its record or, with an empty one, ends the log.
+MARK_LOGGED = _script(
+    _MARK
+    + """
+local length = 0
+if ARGV[3] ~= '' then
+  if type(cell) == 'string' and string.sub(cell, 1, 1) == 'S' then
+    length = redis.pcall('RPUSH', KEYS[2], string.sub(cell, -8) .. ARGV[3])
+  else
+    length = redis.pcall('RPUSHX', KEYS[2], string.rep('\\0', 8) .. ARGV[3])
+  end
+  if type(length) ~= 'number' then length = 0 end
+end
+if length == 0 then redis.call('UNLINK', KEYS[2])
+else
+  redis.call('LTRIM', KEYS[2], -tonumber(ARGV[4]), -1)
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+end
 return old
-""")
+""",
+    keys=2,
+)
 
 # ARGV: token. A cell that is no mark any more lost this writer's mark: whatever came in is
 # deleted, because it may have been filled from before the commit.
-RELEASE = _script("""
+_RELEASE = """
 local cell = redis.pcall('GET', KEYS[1])
+local out, found = 'W', 0
 if type(cell) ~= 'string' or string.sub(cell, 1, 1) ~= 'W' then
   redis.call('DEL', KEYS[1])
-  return 0
+  cell = ''
 end
-local out, found = 'W', 0
 for i = 2, #cell, 29 do
   if string.sub(cell, i, i + 15) == ARGV[1] then found = 1
   else out = out .. string.sub(cell, i, i + 28) end
 end
-if #out == 1 then redis.call('DEL', KEYS[1])
-else redis.call('SET', KEYS[1], out, 'KEEPTTL') end
+if cell ~= '' then
+  if #out == 1 then redis.call('DEL', KEYS[1])
+  else redis.call('SET', KEYS[1], out, 'KEEPTTL') end
+end
+"""
+RELEASE = _script(_RELEASE + "return found")
+
+# KEYS: a stamp and its log. A lost mark also ends the log: stamps made before the commit may be in
+# it, dropped by the marks of others, and what was stored under them lacks this write.
+RELEASE_LOGGED = _script(
+    _RELEASE
+    + """
+if found == 0 then redis.call('UNLINK', KEYS[2]) end
 return found
-""")
+""",
+    keys=2,
+)
 
 # ARGV: entry key, its expiry (ms, Unix), now (ms), most members, px. Keeps one reverse dependency
 # and drops those whose entry has expired, so the set cannot grow without end.
@@ -122,17 +180,30 @@ local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'string' then
   local state = redis.call('GETRANGE', KEYS[1], 0, 0)
   if state == 'W' or state == 'L' then return 0 end
-elseif kind ~= 'zset' then return 0 end
+elseif kind ~= 'zset' and kind ~= 'list' then return 0 end
 if ARGV[1] == '1' then redis.call('UNLINK', KEYS[1]) end
 return 1
 """)
 
-BY_NAME: dict[str, Script] = {
+PLAIN: dict[str, Script] = {
     "LEASE": LEASE,
     "FILL": FILL,
     "STAMP": STAMP,
     "MARK": MARK,
+    "MARK_LOGGED": MARK_LOGGED,
     "RELEASE": RELEASE,
+    "RELEASE_LOGGED": RELEASE_LOGGED,
     "HOLD": HOLD,
     "RECLAIM": RECLAIM,
 }
+
+WITH_FLAGS = PLAIN | {
+    name: _script((_EVEN_IF_FULL + PLAIN[name].text).decode(), PLAIN[name].keys)
+    for name in ("MARK", "MARK_LOGGED", "RELEASE", "RELEASE_LOGGED")
+}
+
+
+def scripts_for(version: str) -> dict[str, Script]:
+    """The scripts by the names commands use, for a server that says it has this version."""
+    major = version.partition(".")[0]
+    return WITH_FLAGS if major.isdecimal() and int(major) >= 7 else PLAIN

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models.fields.files import FieldFile
 
 from ormcache.schema import Table
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.invalidation import Invalidation
+from ormcache.writes.locking import lock_rows
 from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
 from ormcache.writes.returning import Returning
 from ormcache.writes.transaction import own_atomic
@@ -30,27 +31,38 @@ def insert(
     using: str,
     run: Callable[[], Any],
     *,
-    replaces: bool,
+    replaces: Sequence[Any] | None,
 ) -> Any:
-    """``run`` an INSERT of ``objs`` into the model's own table; ``replaces``: it may update rows
-    instead. Returns what ``run`` returns."""
+    """``run`` an INSERT of ``objs`` into the model's own table. Rows that are there already may
+    be given new values of the fields ``replaces``. Returns what ``run`` returns."""
     name = model._meta.db_table
     watched = watched_tables().get(name)
     connection = connections[using]
     state = state_of(connection)
     with own_atomic(state):
         writes = state.writes().table(name, watched.table if watched else None)
-        if replaces:
-            writes.write_all()
-        else:
-            writes.membership = True
+        writes.membership = True
         # Where the database gives the key, no older row can have had it.
         generated = [not obj._is_pk_set() for obj in objs]
         with state.announcing("INSERT", name):
             result = run()
-        if not replaces and writes.table is not None:
+        if replaces is not None:
+            _note_upserts(writes, len(objs), replaces, result)
+        elif writes.table is not None:
             _note_inserts(writes, objs, fields, generated, result)
         return result
+
+
+def _note_upserts(writes: TableWrites, count: int, replaced: Sequence[Any], returned: Any) -> None:
+    """Note rows by the keys they were returned with: which are new, nobody knows."""
+    keys = _returned_pks(writes.table, returned, count) if writes.table else [None]
+    if None in keys:
+        writes.write_all()
+        return
+    values = {field.column: UNKNOWN for field in replaced}
+    writes.insert_unknown()
+    for key in keys:
+        writes.write_row(key, values)
 
 
 def _note_inserts(
@@ -119,11 +131,13 @@ def touching(
     using: str,
     run: Callable[[], int],
     changes: Sequence[tuple[Any, Any]] | None = None,
+    condition: Callable[[], Any] = lambda: None,
 ) -> int:
     """``run`` an UPDATE or, without ``changes``, a DELETE of rows only the database knows.
 
-    Where it can return them they are invalidated one by one, else the whole table is. Returns
-    what ``run`` returns.
+    Where it can return them they are invalidated one by one, else the whole table is; unless
+    ``condition`` gives the query that finds them by their own columns, and they can be locked
+    and listed first. Returns what ``run`` returns.
     """
     name = model._meta.db_table
     watched = watched_tables().get(name)
@@ -136,7 +150,12 @@ def touching(
         if table is None or writes.whole:
             with state.announcing(verb, name):
                 return run()
-        returning = state.returning = Returning(connection, table)
+        returning = Returning(connection, table)
+        locked = None
+        if not returning.can(verb) and (query := condition()) is not None:
+            with transaction.mark_for_rollback_on_error(using):
+                locked = lock_rows(state, table, query)
+        state.returning = returning
         try:
             with state.announcing(verb, name):
                 count = run()
@@ -146,11 +165,12 @@ def touching(
             raise
         finally:
             state.returning = None
-        rows = returning.rows
-        if rows is None or (count and not rows):
+        rows = returning.rows if locked is None else locked
+        is_all = bool(rows) or not count if locked is None else len(locked) == (count or 0)
+        if rows is None or not is_all:
             writes.write_all()
         else:
-            _note_touched(writes, rows, changes)
+            _note_touched(writes, rows, changes, are_old=locked is not None)
         return count
 
 
@@ -158,7 +178,10 @@ def _note_touched(
     writes: TableWrites,
     rows: dict[Any, dict[str, Any]],
     changes: Sequence[tuple[Any, Any]] | None,
+    *,
+    are_old: bool,
 ) -> None:
+    """Note rows with their partitions, as they were before the statement or are after it."""
     values = {field.column: _plain(value, field) for field, value in changes or ()}
     for pk, partitions in rows.items():
         # What a row is before this statement need not be what was committed.
@@ -172,7 +195,9 @@ def _note_touched(
         if is_first:
             # Nor is what the statement itself has set.
             writes.partitions[pk] = {
-                column: value for column, value in partitions.items() if column not in values
+                column: value
+                for column, value in partitions.items()
+                if are_old or column not in values
             }
 
 
@@ -209,8 +234,10 @@ def literal_pks(query: Any, table: Table | None) -> list[Any] | None:
     where = query.where
     if table is None or where.negated or (where.connector != "AND" and len(where.children) > 1):
         return None
+    # Not query.base_table: it remembers the None of a query that has no alias yet.
+    alias = next(iter(query.alias_map), None)
     for child in where.children:
-        pks = _named_by(child, query.base_table, table)
+        pks = _named_by(child, alias, table)
         if pks is not None:
             return pks
     return None
@@ -281,6 +308,6 @@ def _invalidate_now(targets: Sequence[tuple[str, Table | None, Any]], using: str
         if state.in_transaction:
             note(state.writes().table(name, table))
     counters["invalidate"] += 1
-    invalidation = Invalidation(state.label, state.connection.vendor)
-    invalidation.mark(now, holds_locks=False)
+    invalidation = Invalidation(state.label, state.connection)
+    invalidation.mark_done(now, in_transaction=state.in_transaction)
     invalidation.release()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ormcache import cells
+from ormcache.codec.records import pack_record
 from ormcache.codec.values import pack
+from ormcache.coherence.log import END
 from ormcache.exceptions import Corrupt, Unrepresentable
 from ormcache.keys import TableKeys
 from ormcache.partitions import Roster
 from ormcache.schema import Table
 from ormcache.stats import counters
 from ormcache.writes.pending import UNKNOWN, TableWrites, Values
+
+Touched = tuple[bytes, Any]
+"""A stamp, and the row because of which it changes."""
 
 # A save of more columns than these says nothing about which of them changed.
 _FEW_COLUMNS = 4
@@ -47,6 +52,23 @@ class TableChanges:
             if writes.membership:
                 yield keys.rows
 
+    def coarse_keys(self) -> Iterator[bytes]:
+        """What to invalidate when nothing can be known of the old rows."""
+        writes, keys = self.writes, self.keys
+        if writes.whole:
+            yield keys.generation
+        for pk in writes.rows:
+            yield keys.row(pk)
+        if (
+            writes.table is None
+            or writes.whole
+            or writes.rows
+            or writes.lists
+            or writes.membership
+        ):
+            # Every list over the table relies on it.
+            yield keys.lists
+
     def reverse_keys(self) -> Iterator[bytes]:
         """The reverse dependencies whose entries the writes make useless."""
         for pk in self.writes.rows:
@@ -54,7 +76,7 @@ class TableChanges:
             if pk in self.writes.deleted:
                 yield self.keys.holders(pk)
 
-    def inserted_stamps(self, lists: bytes | None) -> Iterator[bytes]:
+    def inserted_stamps(self, lists: bytes | None) -> Iterator[Touched]:
         """The stamps new rows change. ``lists`` is the table's lists stamp as it is: when it does
         not name this roster, some lists may rely on partitions that are not kept here."""
         writes = self.writes
@@ -62,13 +84,14 @@ class TableChanges:
             return
         touched = writes.rows or writes.inserted
         if touched and cells.roster_of(lists) != self._roster:
-            yield self.keys.lists
-        for values in writes.inserted.values():
+            yield self.keys.lists, None
+        for pk, values in writes.inserted.items():
             tokens = self._tokens(None, values)
             if tokens is None:
-                yield self.keys.lists
+                yield self.keys.lists, None
                 return
-            yield from self._memberships(tokens)
+            for stamp in self._memberships(tokens):
+                yield stamp, pk
 
     def row_stamps(self, pk: Any, old: bytes | None) -> Iterator[bytes]:
         """The stamps a written row changes, by comparison with ``old``, the cell it replaces."""
@@ -98,6 +121,21 @@ class TableChanges:
             for column in changed | table.generated:
                 yield self.keys.column(column)
                 yield self.keys.loose_column(column)
+
+    def record(self, pks: Iterable[Any]) -> bytes:
+        """What the log of a stamp says of a change in these rows."""
+        table, inserted, deleted = self.writes.table, self.writes.inserted, self.writes.deleted
+        if table is None or any(type(pk) is not table.pk_type for pk in pks):
+            # An inserted row whose key nobody knows.
+            return END
+        pks = set(pks)
+        gone = pks.intersection(deleted)
+        new = pks.intersection(inserted) - gone
+        return pack_record(pks - gone - new, new, gone) or END
+
+    def members(self) -> Iterable[Any]:
+        """The rows that came or went."""
+        return {*self.writes.inserted, *self.writes.deleted}
 
     def _changed(self, table: Table, saved: Values, old: list[Any] | None) -> set[str]:
         """The columns that differ from the old row; all that were written if it is not known."""

@@ -55,8 +55,8 @@ def _wrap_create_cursor(
         def close_and_forget() -> None:
             close_of = reference()
             if close_of is not None:
-                state.cursors.discard(close_of)
                 type(close_of).close(close_of)
+                state.cursor_closed(close_of)
 
         cursor.close = close_and_forget
         return cursor
@@ -66,7 +66,14 @@ def _wrap_create_cursor(
 
 def _wrap_commit(original: Callable[[], None], state: ConnectionState) -> Callable[[], None]:
     def commit() -> None:
-        state.before_commit()
+        try:
+            state.before_commit()
+        except Exception:
+            raise
+        except BaseException:
+            # Django rolls back after a database error only, and would leave the transaction open.
+            state.connection.rollback()
+            raise
         # When COMMIT fails its outcome is open until a rollback succeeds on the same connection.
         original()
         state.end_raw()
@@ -79,7 +86,7 @@ def _wrap_rollback(original: Callable[[], None], state: ConnectionState) -> Call
     def rollback() -> None:
         original()
         state.end_raw()
-        state.after_commit()
+        state.after_commit(committed=False)
 
     return rollback
 
@@ -94,6 +101,7 @@ def _wrap_set_autocommit(
             state.before_commit()
         original(autocommit, *args, **kwargs)
         if ends:
+            state.end_raw()
             state.after_commit()
 
     return set_autocommit

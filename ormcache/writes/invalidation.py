@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import Error
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import runtime
 from ormcache.coherence.writer import MARK_MS, Marked, new_token
+from ormcache.conf import OUTBOX
+from ormcache.exceptions import StoreError
+from ormcache.keys import has_log
 from ormcache.stats import counters
-from ormcache.writes.changes import TableChanges
+from ormcache.writes import outbox
+from ormcache.writes.changes import TableChanges, Touched
 from ormcache.writes.errors import InvalidationFailed
 from ormcache.writes.pending import Pending
 
@@ -18,67 +28,133 @@ STATEMENT_MARK_MS = 60_000
 """Life of marks set before a statement that commits by itself: it may wait for a lock first."""
 
 
+# An entry that was announced is there for longer than a commit takes that is as fast as this.
+_SOON = outbox.KEPT / 4
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """That the outbox holds an entry for the write. ``at``: since when (monotonic seconds)."""
+
+    entry: int
+    keys: list[bytes]
+    is_statement: bool
+    is_announced: bool
+    at: float
+
+
 class Invalidation:
-    """The marks of one transaction: ``mark`` before its COMMIT, ``release`` after it.
+    """The marks of one transaction: set before its COMMIT, taken off by ``release`` after it.
 
     Never released when the outcome is unknown: the marks then expire by themselves.
+
+    Every way of marking raises ``InvalidationFailed`` when nothing could be promised, and nothing
+    else: after any other error Django would not roll back.
     """
 
-    def __init__(self, database: str, vendor: str) -> None:
+    def __init__(self, database: str, connection: BaseDatabaseWrapper) -> None:
         self._database = database
-        self._vendor = vendor
+        self._connection = connection
         self._token = new_token()
         self._marked: list[bytes] = []
         self._unlink: list[bytes] = []
+        self._noted: Noted | None = None
 
-    def mark(self, pending: Pending, ttl_ms: int = MARK_MS, *, holds_locks: bool = True) -> None:
-        """Mark every cell the transaction touches: one round trip for the rows and what is known
-        to change, a second for what the old rows show to have changed.
+    def mark(self, pending: Pending) -> None:
+        """Mark every cell a transaction touches, while it holds the locks of its rows.
 
-        Without ``holds_locks`` on the rows, what their cells held tells nothing: others may still
-        commit before the statement does.
-
-        Raises ``InvalidationFailed`` when the store does not take the marks, and nothing else:
-        after any other error Django would not roll back.
+        One round trip for the rows and what is known to change, a second for what the old rows
+        show to have changed. If the store does not take them the outbox does.
         """
+        self._mark(pending, MARK_MS, True, self._put)
+
+    def mark_statement(self, pending: Pending) -> None:
+        """The same before a statement that commits by itself. As it does not hold the locks yet,
+        what the cells of its rows held tells nothing: others may still commit before it does."""
+
+        def put(keys: list[bytes]) -> None:
+            # Nobody knows when it commits: the entry has to be there before, and to stay.
+            self._put(keys, time.time() + STATEMENT_MARK_MS / 1000)
+
+        self._mark(pending, STATEMENT_MARK_MS, False, put)
+
+    def mark_done(self, pending: Pending, *, in_transaction: bool) -> None:
+        """The same for what has been written already, by somebody else."""
+
+        def put(keys: list[bytes]) -> None:
+            if in_transaction:
+                # A rollback would take the entry with it, but not what it is about.
+                raise StoreError("inside a transaction it cannot be noted for later")
+            self._put(keys)
+
+        self._mark(pending, MARK_MS, False, put)
+
+    def _mark(
+        self, pending: Pending, ttl_ms: int, holds_locks: bool, put: Callable[[list[bytes]], Any]
+    ) -> None:
         try:
-            self._mark(pending, ttl_ms, holds_locks)
+            changes = [
+                TableChanges(
+                    runtime.current().keys(self._database, name),
+                    writes,
+                    writes.table.roster_on(self._connection.vendor) if writes.table else None,
+                )
+                for name, writes in pending.tables.items()
+            ]
+            try:
+                self._set_marks(changes, ttl_ms, holds_locks)
+            except StoreError:
+                counters["store_error"] += 1
+                if not self._has_outbox():
+                    raise
+                keys = [key for each in changes for key in each.coarse_keys()]
+                if keys:
+                    put(keys)
         except Exception as error:
-            counters["store_error"] += 1
             raise InvalidationFailed(
-                f"The transaction was not committed: its rows could not be invalidated ({error}). "
-                "Readers would have been served old data."
+                f"The write was not committed: it could not be invalidated ({error}), and readers "
+                "would have been served old data."
             ) from error
 
-    def _mark(self, pending: Pending, ttl_ms: int, holds_locks: bool) -> None:
-        changes = [
-            TableChanges(
-                runtime.current().keys(self._database, name),
-                writes,
-                writes.table.roster_on(self._vendor) if writes.table else None,
-            )
-            for name, writes in pending.tables.items()
-        ]
+    def _has_outbox(self) -> bool:
+        cache = runtime.current()
+        return cache.config.on_outage == OUTBOX and not outbox.is_private(self._connection)
+
+    def _put(self, keys: list[bytes], running_until: float = 0.0) -> None:
+        try:
+            is_announced = outbox.is_announced(self._connection)
+            entry = outbox.put(self._connection, keys, running_until)
+        except Error as error:
+            raise StoreError(
+                f"the outbox took no note of it: {error}. Was manage.py migrate run for ormcache "
+                f"on the database {self._connection.alias!r}?"
+            ) from error
+        self._noted = Noted(entry, keys, running_until > 0, is_announced, time.monotonic())
+
+    def _set_marks(self, changes: list[TableChanges], ttl_ms: int, holds_locks: bool) -> None:
         known = [key for each in changes for key in each.known_stamps()]
+        members = {each.keys.rows: each.record(each.members()) for each in changes}
         rows = [(each, pk) for each in changes for pk in each.writes.rows]
         marked = self._send(
             [*(each.keys.row(pk) for each, pk in rows), *known],
             ttl_ms,
             [key for each in changes for key in (each.keys.generation, each.keys.lists)],
             [key for each in changes for key in each.reverse_keys()],
+            members,
         )
         self._unlink = [key for members in marked.lists for key in members]
-        more: set[bytes] = set()
+        more = Touching()
         for each, generation, lists in zip(
             changes, marked.looked_up[::2], marked.looked_up[1::2], strict=True
         ):
             each.generation, each.epoch = generation, marked.epoch
-            more.update(_all_or_whole(each, each.inserted_stamps(lists)))
+            more.add(each, each.inserted_stamps(lists))
         for (each, pk), old in zip(rows, marked.old, strict=False):
-            more.update(_all_or_whole(each, each.row_stamps(pk, old if holds_locks else None)))
-        more.difference_update(known)
-        if more:
-            self._send(sorted(more), ttl_ms)
+            stamps = each.row_stamps(pk, old if holds_locks else None)
+            more.add(each, ((stamp, pk) for stamp in stamps))
+        records = more.records(known)
+        if records:
+            self._send(sorted(records), ttl_ms, records=records)
 
     def _send(
         self,
@@ -86,34 +162,94 @@ class Invalidation:
         ttl_ms: int,
         look_up: list[bytes] | None = None,
         list_sets: list[bytes] | None = None,
+        records: Mapping[bytes, bytes | None] | None = None,
     ) -> Marked:
         # Noted first: a mark whose reply is lost may be there all the same.
         self._marked += keys
         counters["mark"] += len(keys)
         return runtime.current().writer.mark(
-            self._token, keys, look_up=look_up or (), list_sets=list_sets or (), ttl_ms=ttl_ms
+            self._token,
+            keys,
+            look_up=look_up or (),
+            list_sets=list_sets or (),
+            ttl_ms=ttl_ms,
+            records=records or {},
         )
 
-    def release(self) -> None:
-        """Make the marked cells free again: one round trip. Never raises: the database has
-        committed, and marks that stay expire by themselves."""
+    def release(self, *, committed: bool = True) -> None:
+        """Make the marked cells free again: one round trip. Never raises: the outcome is known,
+        and marks that stay expire by themselves.
+
+        Afterwards the commit may be acknowledged. If the outbox took note of it, that is when
+        every process has had the time to see it.
+        """
+        noted, self._noted = self._noted, None
         marked, self._marked = self._marked, []
-        if not marked:
-            return
+        if noted is not None:
+            # A server that refused the marks may still answer readers of this process, and one of
+            # them may have found the outbox empty a moment before the commit.
+            runtime.current().store.contact += 1
+            if noted.is_statement:
+                noted = replace(noted, entry=self._settle(noted))
+        if marked:
+            self._release(marked)
+        if noted is not None and committed:
+            self._await_notice(noted)
+
+    def _release(self, marked: list[bytes]) -> None:
         try:
             lost = runtime.current().writer.release(self._token, marked, self._unlink)
-        except Exception as error:
+        except StoreError:
+            # The store has said what is wrong with it, once.
             counters["release_failed"] += 1
-            logger.warning("ormcache.release.failed: %s", error)
+            return
+        except Exception:
+            counters["release_failed"] += 1
+            logger.exception("ormcache.release.failed")
             return
         counters["release"] += len(marked)
         counters["release_mark_lost"] += lost
 
+    def _settle(self, noted: Noted) -> int:
+        try:
+            return outbox.settle(self._connection, noted.entry, noted.keys)
+        except Exception as error:
+            logger.warning("ormcache.outbox.unsettled: %s", error)
+            return noted.entry
 
-def _all_or_whole(changes: TableChanges, stamps: Iterator[bytes]) -> list[bytes]:
-    """The stamps; those of the whole table when they cannot be worked out."""
-    try:
-        return list(stamps)
-    except Exception:
-        logger.exception("ormcache.invalidation.coarse: %s", changes.keys.table)
-        return [changes.keys.generation, changes.keys.lists]
+    def _await_notice(self, noted: Noted) -> None:
+        """Wait until no process can believe that the outbox holds nothing. Not when an earlier
+        entry has made all of them look before every read, and will be there for long."""
+        if noted.is_announced and time.monotonic() - noted.at < _SOON:
+            return
+        time.sleep(outbox.CALM)
+        try:
+            outbox.announce(self._connection, noted.entry)
+        except Exception as error:
+            logger.debug("ormcache.outbox.unannounced: %s", error)
+
+
+class Touching:
+    """Stamps that change, each with the rows because of which it does."""
+
+    def __init__(self) -> None:
+        self._rows: dict[bytes, tuple[TableChanges, set[Any]]] = {}
+
+    def add(self, changes: TableChanges, stamps: Iterator[Touched]) -> None:
+        """Note the stamps; those of the whole table when they cannot be worked out."""
+        try:
+            found = list(stamps)
+        except Exception:
+            logger.exception("ormcache.invalidation.coarse: %s", changes.keys.table)
+            found = [(changes.keys.generation, None), (changes.keys.lists, None)]
+        for stamp, pk in found:
+            self._rows.setdefault(stamp, (changes, set()))[1].add(pk)
+
+    def records(self, known: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        """The stamps without those ``known``, and what to add to their logs; ``None`` for one
+        that has none."""
+        return {
+            stamp: changes.record(pks) if has_log(stamp) else None
+            for stamp, (changes, pks) in self._rows.items()
+            if stamp not in set(known)
+        }

@@ -55,6 +55,8 @@ class Statement:
     """The isolation level or the snapshot may change."""
     visibility: bool = False
     """The connection may see other tables or rows than its neighbours from now on."""
+    begins: bool = False
+    """A transaction may be open when the text, which writes, is over."""
     exact: Exact | None = None
 
 
@@ -97,7 +99,8 @@ def _parse(sql: str) -> Statement:
             names = all_words(sql)
         else:
             names = identifiers(found, sql)
-        return Statement(kind, names, any(map(_truncates, parts)), isolation, visibility)
+        truncates, begins = any(map(_truncates, parts)), _begins(sql, parts, found is None)
+        return Statement(kind, names, truncates, isolation, visibility, begins)
     if kind is Kind.READ and (isolation or visibility):
         kind = Kind.SESSION
     return Statement(kind, isolation=isolation, visibility=visibility)
@@ -259,6 +262,20 @@ def _holds_code(words: list[str]) -> bool:
     return words[0] in ("CALL", "DO", "PREPARE") or "EXECUTE" in words
 
 
+def _begins(sql: str, parts: list[list[str]], disputed: bool) -> bool:
+    """Whether a text that writes begins a transaction; not that a column is named ``start``."""
+    if disputed or any(_holds_code(words) or words[:2] == ["BEGIN", "NOT"] for words in parts):
+        return not _BEGINS.isdisjoint(all_words(sql))
+    begun = [words for words in parts if _kind(words) is Kind.BEGIN]
+    if parts and parts[0][0] in ("CREATE", "ALTER") and not _CODE.isdisjoint(parts[0]):
+        # What follows is its body, where BEGIN stands in front of a statement.
+        return any(words[1:2] in ([], ["TRANSACTION"], ["WORK"]) for words in begun)
+    return bool(begun)
+
+
+_BEGINS = frozenset({"begin", "start"})
+_CODE = frozenset("PROCEDURE FUNCTION TRIGGER EVENT PACKAGE".split())
+
 # Settings
 
 _ISOLATION = frozenset(
@@ -267,7 +284,12 @@ _ISOLATION = frozenset(
 )
 _VISIBILITY = frozenset(
     "ROLE AUTHORIZATION SESSION_AUTHORIZATION ROW_SECURITY SCHEMA SEARCH_PATH"
-    " SQL_SELECT_LIMIT SYSTEM_VERSIONING_ASOF".split()
+    " SQL_SELECT_LIMIT SYSTEM_VERSIONING_ASOF"
+    # The same rows, but other answers.
+    " TIME TIMEZONE TIME_ZONE DATESTYLE INTERVALSTYLE EXTRA_FLOAT_DIGITS BYTEA_OUTPUT LC_MONETARY"
+    " LC_NUMERIC LC_TIME LC_TIME_NAMES TRANSFORM_NULL_EQUALS NAMES CHARACTER CHARSET SQL_MODE"
+    " COLLATION_CONNECTION DIV_PRECISION_INCREMENT GROUP_CONCAT_MAX_LEN MAX_SORT_LENGTH"
+    " DEFAULT_WEEK_FORMAT CASE_SENSITIVE_LIKE".split()
 )
 _SET_CONFIG = re.compile(r"set_config(?:\s*\(\s*'([^']*)'\s*,)?", re.IGNORECASE)
 

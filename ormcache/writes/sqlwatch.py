@@ -24,7 +24,6 @@ from ormcache.writes.watched import (
 
 Execute = Callable[..., Any]
 _TEMPORARY = frozenset({"temp", "temporary"})
-_BEGINS = frozenset({"begin", "start"})
 
 
 class Watch:
@@ -36,19 +35,24 @@ class Watch:
     def __call__(
         self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        if self._state.returning is not None and type(sql) is str:
-            extended = self._state.returning.extend(sql)
-            if extended is not None:
-                result = execute(extended, params, many, context)
-                self._state.returning.take(context["cursor"])
-                return result
         text = sql if type(sql) is str else _text(sql, context)
         statement = parse(text)
         if statement.kind is Kind.READ:
             return execute(sql, params, many, context)
-        return self._watched(
-            statement, text, lambda: execute(sql, params, many, context), None if many else params
-        )
+        returning = self._state.returning
+        extended = returning.extend(sql) if returning is not None and sql is text else None
+
+        def run() -> Any:
+            if extended is None or returning is None:
+                return execute(sql, params, many, context)
+            result = execute(extended, params, many, context)
+            returning.take(context["cursor"])
+            return result
+
+        if returning is not None:
+            returning.read(text, params)
+        driver = getattr(context["cursor"], "cursor", None)
+        return self._watched(statement, text, run, None if many else params, driver)
 
     @contextmanager
     def passing(self, sql: Any, context: dict[str, Any]) -> Iterator[None]:
@@ -70,7 +74,7 @@ class Watch:
                 yield
 
     def _watched(
-        self, statement: Statement, text: str, run: Callable[[], Any], params: Any
+        self, statement: Statement, text: str, run: Callable[[], Any], params: Any, cursor: Any
     ) -> Any:
         state = self._state
         if statement.isolation:
@@ -88,7 +92,7 @@ class Watch:
             return self._savepoint(text, run)
         if kind is Kind.SESSION:
             return run()
-        return self._write(statement, text, run, params)
+        return self._write(statement, text, run, params, cursor)
 
     def _end(self, kind: Kind, text: str, run: Callable[[], Any]) -> Any:
         state = self._state
@@ -104,14 +108,16 @@ class Watch:
                 state.before_commit()
             result = run()
         state.end_raw()
-        state.after_commit()
+        state.after_commit(committed=kind is Kind.COMMIT)
         if "CHAIN" in text:
             state.begin_raw()
         return result
 
     def _savepoint(self, text: str, run: Callable[[], Any]) -> Any:
         state = self._state
-        if state.connection.vendor != "sqlite" or state.connection.in_atomic_block:
+        # Django begins the transaction of an atomic block, but not with autocommit switched off.
+        begun = state.connection.in_atomic_block and state.connection.commit_on_exit
+        if state.connection.vendor != "sqlite" or begun:
             return run()
         # SQLite begins a transaction with the first SAVEPOINT and commits it with its RELEASE.
         if text.lstrip()[:7].upper() == "RELEASE":
@@ -125,7 +131,9 @@ class Watch:
             state.after_commit()
         return result
 
-    def _write(self, statement: Statement, text: str, run: Callable[[], Any], params: Any) -> Any:
+    def _write(
+        self, statement: Statement, text: str, run: Callable[[], Any], params: Any, cursor: Any
+    ) -> Any:
         state = self._state
         tables = _tables(statement)
         if text[: len(state.announced_verb)] == state.announced_verb:
@@ -133,13 +141,15 @@ class Watch:
         if tables and not _TEMPORARY.isdisjoint(statement.identifiers):
             # It may hide the table of that name from this connection, and only from this one.
             state.visibility_changes()
-        begins = not _BEGINS.isdisjoint(statement.identifiers)
-        if state.in_transaction or begins:
+        if state.in_transaction or statement.begins:
             note(state.writes(), statement, tables, params)
-        if begins:
+        if statement.begins:
             # A transaction begun and perhaps ended within one text: both are provided for.
             state.begin_raw()
-            return self._committing(run)
+            try:
+                return self._committing(run)
+            finally:
+                state.settle_raw()
         if state.in_transaction and statement.kind is Kind.SCHEMA and self._commits_implicitly():
             return self._committing(run)
         if state.in_transaction or not tables:
@@ -152,7 +162,7 @@ class Watch:
                 return run()
         alone = Pending()
         note(alone, statement, tables, params)
-        with state.committing_statement(alone):
+        with state.committing_statement(alone, cursor):
             return run()
 
     def _commits_implicitly(self) -> bool:

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import databases
-from ormcache.writes.invalidation import STATEMENT_MARK_MS, Invalidation
+from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.pending import Pending
 from ormcache.writes.returning import Returning
 
@@ -55,6 +55,7 @@ class ConnectionState:
         "returning",
         "statements",
         "uncached",
+        "unfinished",
     )
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
@@ -64,7 +65,11 @@ class ConnectionState:
         self.announced_verb = ""
         """How that statement begins: what fields do while it is made is not announced with it."""
         self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
-        """Cursors of SQLite that are neither closed nor forgotten; see ``_sees_newest``."""
+        """Cursors of SQLite that are neither closed nor forgotten; see ``sees_newest``."""
+        self.unfinished: weakref.WeakKeyDictionary[Any, list[Invalidation]]
+        self.unfinished = weakref.WeakKeyDictionary()
+        """Marks of statements of SQLite that return rows, by cursor: they commit when the last
+        row is fetched or the cursor is closed. Those of a forgotten cursor expire."""
         self.returning: Returning | None = None
         """Set while the rows of the running statement are asked for."""
         self.statements: dict[Any, Any] = {}
@@ -117,12 +122,11 @@ class ConnectionState:
 
     def may_fill(self, tables: Iterator[str] | list[str]) -> bool:
         """Whether what a statement reads now may be stored for others."""
-        if self.uncached:
-            return False
         if self.pending is not None and any(name in self.pending.tables for name in tables):
             return False
         try:
-            return self._is_primary() and self._sees_newest()
+            # Only once connected it is known what a pool has handed out.
+            return self._is_primary() and not self.uncached and self.sees_newest()
         except Exception as error:
             logger.debug("ormcache.fill.refused: %s", error)
             return False
@@ -133,19 +137,49 @@ class ConnectionState:
             self._primary = not databases.is_replica(self.connection)
         return self._primary
 
-    def _sees_newest(self) -> bool:
+    def sees_newest(self) -> bool:
         """Whether the next statement sees every commit and nothing else."""
-        vendor = self.connection.vendor
-        if vendor == "sqlite":
-            # An unfinished statement keeps the snapshot of all that follow.
-            return not self.in_transaction and not self.cursors
-        if not self.in_transaction and vendor != "mysql":
-            return True
+        if self.asks_isolation:
+            self.isolation()
+        return not self._old_snapshot()
+
+    def isolation(self) -> str:
+        """The isolation level of the connection, as ``databases.isolation`` names it."""
         if self._isolation is None:
             self._isolation = databases.isolation(self.connection)
-        if self.in_transaction:
-            return self._isolation == databases.READ_COMMITTED
-        return self._isolation in databases.COMMITTED_ONLY
+        return self._isolation
+
+    @property
+    def asks_isolation(self) -> bool:
+        """Whether the isolation level decides what may be stored, and is not known yet."""
+        vendor = self.connection.vendor
+        by_level = vendor == "mysql" or (self.in_transaction and vendor != "sqlite")
+        return by_level and self._isolation is None
+
+    def _old_snapshot(self) -> str:
+        """Why the next statement may see something else than the newest commits; empty when it
+        surely sees them, or when the isolation level matters and was not asked for yet."""
+        vendor, level = self.connection.vendor, self._isolation
+        if vendor == "sqlite":
+            if self.in_transaction:
+                return "a transaction of SQLite may see an old snapshot"
+            # An unfinished statement keeps the snapshot of all that follow.
+            return "an open cursor of SQLite may keep an old snapshot" if self.cursors else ""
+        if level is None or not (self.in_transaction or vendor == "mysql"):
+            return ""
+        if level == _CHANGED:
+            return "a statement may have changed the isolation level"
+        allowed = {databases.READ_COMMITTED} if self.in_transaction else databases.COMMITTED_ONLY
+        return "" if level in allowed else f"the isolation level is {level.upper()}"
+
+    def fill_refusal(self) -> str:
+        """Why ``may_fill`` refuses for any table, in words; empty if it does not, as far as is
+        known without asking the database."""
+        if self.uncached:
+            return "the connection may see other rows than others do (search_path, role, tenant)"
+        if self._primary is False:
+            return "the database server is a replica"
+        return self._old_snapshot()
 
     def isolation_changes(self) -> None:
         """The statement about to run may change the isolation level: ask no more, refuse."""
@@ -163,35 +197,58 @@ class ConnectionState:
         """Mark what the transaction wrote. Raises ``InvalidationFailed``."""
         if self.pending is None:
             return
-        self._committing = Invalidation(self.label, self.connection.vendor)
+        self._committing = Invalidation(self.label, self.connection)
         self._committing.mark(self.pending)
 
-    def after_commit(self) -> None:
-        """The outcome is known: release the marks."""
+    def after_commit(self, *, committed: bool = True) -> None:
+        """The outcome is known, a rollback perhaps: release the marks."""
         self.pending = None
         committing, self._committing = self._committing, None
         if committing is not None:
-            committing.release()
+            committing.release(committed=committed)
 
     def begin_raw(self) -> None:
         """``BEGIN`` went through a cursor: Django does not know of the transaction."""
         self._raw_transaction = True
 
+    def settle_raw(self) -> None:
+        """After a text that may have begun a transaction and ended it: the driver knows, but not
+        that of MySQL. What passes for one that is not there would never be committed."""
+        driver: Any = self.connection.connection
+        if self.connection.vendor == "sqlite":
+            self._raw_transaction = driver.in_transaction
+        elif self.connection.vendor == "postgresql":
+            self._raw_transaction = bool(driver.info.transaction_status)
+        if not self.in_transaction:
+            self.pending = None
+
     def end_raw(self) -> None:
         self._raw_transaction = False
 
     @contextmanager
-    def committing_statement(self, pending: Pending) -> Iterator[None]:
-        """Around a statement that commits by itself: marks before it, release after it."""
-        invalidation = Invalidation(self.label, self.connection.vendor)
-        invalidation.mark(pending, STATEMENT_MARK_MS, holds_locks=False)
+    def committing_statement(self, pending: Pending, cursor: Any = None) -> Iterator[None]:
+        """Around a statement that commits by itself: marks before it, release after it.
+
+        ``cursor`` is the driver's, if the statement may return rows.
+        """
+        invalidation = Invalidation(self.label, self.connection)
+        invalidation.mark_statement(pending)
         try:
             yield
         except Exception as error:
             if not _outcome_unknown(error):
-                invalidation.release()
+                invalidation.release(committed=False)
             raise
-        invalidation.release()
+        if self.connection.vendor == "sqlite" and getattr(cursor, "description", None):
+            self.unfinished.setdefault(cursor, []).append(invalidation)
+        else:
+            invalidation.release()
+
+    def cursor_closed(self, cursor: Any) -> None:
+        """A cursor of SQLite is closed, and with it what it had not fetched is committed."""
+        self.cursors.discard(cursor)
+        for invalidation in self.unfinished.pop(cursor, ()):
+            invalidation.release()
 
     @contextmanager
     def announcing(self, verb: str, *tables: str) -> Iterator[None]:

@@ -15,9 +15,9 @@ from django.db import models
 from ormcache.exceptions import Uncacheable
 from ormcache.schema import Table, is_cached, schema_of, table_of
 
-# Written on nearly every request and read by nobody else: watching them would cost each of those
-# requests two round trips.
-_UNWATCHED = {"sessions.session", "admin.logentry"}
+# The first two are written on nearly every request and read by nobody else: watching them would
+# cost each of those requests two round trips. The outbox is read past every cache.
+_UNWATCHED = {"sessions.session", "admin.logentry", "ormcache.outboxentry"}
 
 
 @dataclass(frozen=True, slots=True)

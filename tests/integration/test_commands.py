@@ -152,7 +152,8 @@ def test_an_interrupted_purge_leaves_a_right_cache(ormcache_wire: Wire) -> None:
     warm(author)
     change_unseen(author, "Bea")
     cache, keys = runtime.current(), keys_of(Tag)
-    cache.store.run([("SET", keys.row(number), b"Vvalue") for number in range(20_000)])
+    for start in range(0, 20_000, 500):
+        cache.store.run([("SET", keys.row(start + i), b"Vvalue") for i in range(500)])
 
     def interrupt() -> None:
         while "SCAN" not in ormcache_wire.commands:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from django.conf import settings as project
-from django.db import connection, models, transaction
+from django.db import IntegrityError, OperationalError, connection, models, transaction
 from pytest_django import Settings
 
+from ormcache import invalidate
 from ormcache.stats import counters
+from tests.commands import execute_unseen
 from tests.integration.aliases import another_alias, sql
 from tests.integration.authors import seen, stored
 from tests.integration.interleave import elsewhere, once
@@ -174,7 +176,41 @@ def test_a_plain_model_and_a_cached_one_share_a_table() -> None:
         CachedVisitor.objects.get(pk=visitor.pk or 1)
 
 
+@pytest.mark.parametrize("error", [OperationalError, IntegrityError])
+def test_a_statement_that_fails(author: Author, error: type[Exception]) -> None:
+    """Whether it was made is known of some errors only: of the others the cells stay marked."""
+
+    def fail(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            raise error
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(fail), pytest.raises(error):
+        sql(name_new(author))
+    hits = counters["row_hit"]
+    for _ in range(2):
+        assert ("old", ["old"]) == elsewhere(lambda: seen(author))
+    assert (error is IntegrityError) == (hits < counters["row_hit"])
+    if error is OperationalError:
+        # The server makes it after all.
+        execute_unseen(name_new(author))
+        assert ("new", ["new"]) == seen(author)
+
+
 # Transactions that Django does not know
+
+
+def test_a_temporary_table_of_the_same_name(author: Author) -> None:
+    """It hides the real one from this connection alone."""
+
+    def read() -> tuple[str, list[str]]:
+        columns = "id, 'hidden' AS name, slug, active, created"
+        sql(f"CREATE TEMPORARY TABLE testapp_author AS SELECT {columns} FROM testapp_author")
+        assert stored(author) == seen(author)
+        return seen(author)
+
+    assert ("hidden", ["hidden"]) == elsewhere(read)
+    assert ("old", ["old"]) == elsewhere(lambda: seen(author))
 
 
 @not_on_sqlite
@@ -187,6 +223,30 @@ def test_a_transaction_begun_in_one_text_with_its_write(author: Author) -> None:
         assert ("old", ["old"]) == elsewhere(lambda: seen(author))
         cursor.execute("COMMIT")
     assert ("new", ["new"]) == elsewhere(lambda: seen(author))
+
+
+@pytest.mark.parametrize("writes", ["SQL", "Django"])
+@pytest.mark.parametrize("text", ["CREATE TABLE own (start int)", "a body"])
+def test_a_word_that_begins_no_transaction(author: Author, text: str, writes: str) -> None:
+    """A column named ``start``, or the BEGIN of a trigger, passed for the begin of a transaction:
+    whatever the connection wrote afterwards waited for a COMMIT that never came."""
+    update = "UPDATE testapp_tag SET name = 'x'"
+    made, drop = {
+        "sqlite": (f"TRIGGER own AFTER INSERT ON testapp_tag BEGIN {update}; END", "TRIGGER"),
+        "postgresql": (f"PROCEDURE own() LANGUAGE sql BEGIN ATOMIC {update}; END", "PROCEDURE"),
+        "mysql": (f"PROCEDURE own() BEGIN {update}; END", "PROCEDURE"),
+    }[connection.vendor]
+    is_table = text != "a body"
+    sql(text if is_table else f"CREATE {made}")
+    try:
+        if writes == "SQL":
+            sql(name_new(author))
+        else:
+            author.name = "new"
+            author.save()
+        assert ("new", ["new"]) == elsewhere(lambda: seen(author))
+    finally:
+        sql(f"DROP {'TABLE' if is_table else drop} own")
 
 
 @not_on_sqlite
@@ -350,6 +410,19 @@ def test_a_router_that_reads_another_database(author: Author, settings: Settings
     assert "old" == Author.objects.using("default").get(pk=author.pk).name
 
 
+def test_a_router_that_reads_a_mirror(author: Author, settings: Settings) -> None:
+    """A copy of another name is known by the settings of its tests."""
+    if connection.vendor != "sqlite":
+        pytest.skip("a database has one name there")
+    settings.ORMCACHE = {**settings.ORMCACHE, "ON_OUTAGE": "raise"}
+    name = str(connection.settings_dict["NAME"]).replace("/", "//")
+    with another_alias("mirror", NAME=name, TEST={"MIRROR": "default"}):
+        settings.DATABASE_ROUTERS = [ReadsElsewhere("mirror")]
+        assert ("old", ["old"]) == seen(author)
+        Author.objects.using("default").filter(pk=author.pk).update(name="new")
+        assert ("new", ["new"]) == seen(author)
+
+
 def test_a_router_that_reads_a_copy(author: Author, settings: Settings) -> None:
     """A copy of the same name on another server has the cells of the database it follows, so that
     writes to that one invalidate what is read through the copy."""
@@ -366,6 +439,18 @@ def test_a_router_that_reads_a_copy(author: Author, settings: Settings) -> None:
         assert ("newer", ["newer"]) == seen(author)
 
 
+def test_invalidating_what_was_read_from_a_copy(author: Author, settings: Settings) -> None:
+    """The instance bears the alias of the copy, the cells are those of the database it follows."""
+    with another_alias("copy", PORT=other_port()):
+        settings.DATABASE_ROUTERS = [ReadsElsewhere("copy")]
+        assert ("old", ["old"]) == seen(author)
+        read = Author.objects.get(pk=author.pk)
+        execute_unseen(f"UPDATE testapp_author SET name = 'new' WHERE id = {author.pk:d}")
+        assert ("old", ["old"]) == seen(author)
+        invalidate(read)
+        assert ("new", ["new"]) == seen(author)
+
+
 def test_two_aliases_of_one_database(author: Author) -> None:
     """They share their cells: a write through either is seen through both."""
     with another_alias("twin"):
@@ -377,13 +462,20 @@ def test_two_aliases_of_one_database(author: Author) -> None:
 
 
 @pytest.mark.mariadb
-def test_reading_what_is_not_committed() -> None:
+@pytest.mark.parametrize("by", ["statement", "settings"])
+def test_reading_what_is_not_committed(by: str, settings: Settings) -> None:
     """At READ UNCOMMITTED a reader filled in a row that was rolled back afterwards."""
+    settings.ORMCACHE = {**settings.ORMCACHE, "ON_OUTAGE": "raise"}
     author = Author.objects.create(name="old", slug="a")
+    options = {**connection.settings_dict["OPTIONS"], "isolation_level": "read uncommitted"}
 
     def peek() -> tuple[str, list[str]]:
-        sql("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
-        return seen(author)
+        if by == "statement":
+            sql("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
+            return seen(author)
+        with another_alias("uncommitted", OPTIONS=options):
+            authors = Author.objects.using("uncommitted")
+            return authors.get(pk=author.pk).name, [a.name for a in authors.order_by("name")]
 
     with transaction.atomic():
         Author.objects.filter(pk=author.pk).update(name="ghost")
@@ -404,7 +496,8 @@ def test_an_isolation_level_set_by_a_function(author: Author) -> None:
             elsewhere(lambda: Author.objects.filter(pk=author.pk).update(name="new"))
             assert ("old", ["old"]) == seen(author)
 
-    # Another transaction first, which asks the server for its level.
+    # Another transaction first, which misses and so asks the server for its level.
+    Author.objects.filter(pk=author.pk).update(name="old")
     elsewhere(lambda: transaction.atomic()(seen)(author))
     elsewhere(read_old)
     assert ("new", ["new"]) == elsewhere(lambda: seen(author))

@@ -235,7 +235,7 @@ def test_changed_settings_are_honoured(settings: Settings) -> None:
         ({"URL": "http://u:secret@x"}, ["E002", "W001"], "has the scheme 'http'"),
         ({"URL": 5}, ["E002", "W001"], "must be a string, not int"),
         ({"URL": "redis://x", "TIMEOUT": "5"}, ["E002"], "must be seconds, a timedelta or None"),
-        ({"URL": "redis://x", "TIMEOUT": -5}, ["E002"], "must be between 0 and"),
+        ({"URL": "redis://x", "TIMEOUT": -5}, ["E002"], "must be above 0 and at most"),
         ({"URL": "redis://x", "NAMESPACE": "a b"}, ["E002"], "may hold up to 64 letters"),
         ({"URL": "redis://x", "CACHE": "default"}, ["E003", "E004"], "both"),
         ({"CACHE": "nowhere"}, ["E004"], "CACHES has no such alias"),

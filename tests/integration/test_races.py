@@ -15,7 +15,7 @@ from ormcache.stats import counters
 from ormcache.writes import invalidation
 from tests.integration.interleave import after, elsewhere, once
 from tests.plugins.redis_server import RedisServer
-from tests.testapp.models import Article, Author
+from tests.testapp.models import Article, Author, CachedVisitor, Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,6 +70,30 @@ def test_a_raw_write_between_a_rows_select_and_its_fill(
 
     after(monkeypatch, rows, "select", once(write))
     assert "old" == Author.objects.get(pk=author.pk).name
+    assert "new" == Author.objects.get(pk=author.pk).name
+
+
+def test_a_lease_that_arrives_again_after_a_write(
+    author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command sent twice may arrive late once: a write that came and went in between has ended
+    the lease, and its twin must not admit the fill."""
+    store = runtime.current().store
+    asked: list[Any] = []
+    send = store.run
+
+    def run(commands: Any) -> Any:
+        asked.extend(command for command in commands if command[0] == "LEASE")
+        return send(commands)
+
+    def write() -> None:
+        rename(author)
+        send(asked)
+
+    monkeypatch.setattr(store, "run", run)
+    after(monkeypatch, rows, "select", once(write))
+    assert "old" == Author.objects.get(pk=author.pk).name
+    assert 1 == len(asked)
     assert "new" == Author.objects.get(pk=author.pk).name
 
 
@@ -142,8 +166,8 @@ def test_a_writer_killed_before_its_release(
     assert ["old"] == names()
     Author.objects.get(pk=author.pk)
     with monkeypatch.context() as patch:
-        patch.setattr(invalidation.Invalidation, "release", lambda self: None)
-        patch.setattr(invalidation.Invalidation.mark, "__defaults__", (150,))
+        patch.setattr(invalidation.Invalidation, "release", lambda self, **known: None)
+        patch.setattr(invalidation, "MARK_MS", 150)
         rename(author, "new")
     hits = counters["row_hit"]
     assert ["new"] == names()
@@ -327,3 +351,83 @@ def test_a_vanished_row_expires_its_list(author: Author, ormcache_redis: RedisSe
     assert vanished + 1 == counters["list_vanished"]
     assert ["there"] == [each.title for each in Article.objects.order_by("pk")]
     assert vanished + 1 == counters["list_vanished"]
+
+
+def test_stamps_of_two_runs_of_the_server_make_no_entry(
+    author: Author, monkeypatch: pytest.MonkeyPatch, ormcache_redis: RedisServer
+) -> None:
+    """The server is replaced after some stamps were read and before the others are made."""
+    assert 1 == Author.objects.count()
+    after(monkeypatch, lists.ListEntry, "read", once(ormcache_redis.restart))
+    fills, refused = counters["list_fill"], counters["list_fill_refused"]
+    assert ["old"] == names()
+    assert (fills, refused + 1) == (counters["list_fill"], counters["list_fill_refused"])
+    with ormcache_redis.client() as client:
+        assert [] == client.keys("*:list:*")
+    assert ["old"] == names()
+    assert fills + 1 == counters["list_fill"]
+
+
+def test_a_row_that_moves_before_a_statement_that_commits_by_itself(
+    author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its marks are set before it holds the row's lock: what the cell held then tells nothing."""
+    if connection.vendor == "mysql":
+        pytest.skip("its UPDATE returns nothing")
+    other = Author.objects.create(name="other", slug="b")
+    article = Article.objects.create(title="moves", author=author)
+    Article.objects.get(pk=article.pk)
+
+    def not_viewed() -> list[Article]:
+        return list(Article.objects.filter(author=other, views=0))
+
+    def move() -> None:
+        Article.objects.filter(pk=article.pk).update(author=other)
+        assert [article] == not_viewed()
+
+    # The stamp of the table's lists has to be there, or every list is invalidated.
+    assert [] == not_viewed()
+    after(monkeypatch, invalidation.Invalidation, "mark", once(move))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'UPDATE "testapp_article" SET "views" = %s WHERE "testapp_article"."id" = %s '
+            'RETURNING "testapp_article"."id"',
+            [1, article.pk],
+        )
+        assert [(article.pk,)] == cursor.fetchall()
+    assert [] == not_viewed()
+
+
+def test_a_statement_of_sqlite_commits_when_its_rows_are_fetched(author: Author) -> None:
+    """``RETURNING`` outside a transaction: others see the old row until the cursor is done."""
+    if connection.vendor != "sqlite":
+        pytest.skip("about SQLite")
+
+    def name() -> str:
+        return Author.objects.get(pk=author.pk).name
+
+    assert "old" == name()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE testapp_author SET name = 'new' WHERE id = %s RETURNING id", [author.pk]
+        )
+        # The proof that it is not committed yet.
+        assert "old" == elsewhere(name)
+        assert [(author.pk,)] == cursor.fetchall()
+        released = counters["release"]
+    assert released < counters["release"]
+    assert "new" == name()
+
+
+def test_a_plain_model_of_sqlite_is_inserted_when_its_key_is_fetched(
+    ormcache_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Django asks for the key with ``RETURNING``, and outside a transaction."""
+    count = CachedVisitor.objects.count
+    assert 0 == count()
+    fetch = "fetch_returned_insert_columns"
+    if not hasattr(database.ops, fetch):
+        fetch = "fetch_returned_rows"  # Django 6.0
+    before(monkeypatch, database.ops, fetch, once(count))
+    Visitor.objects.create(name="somebody")
+    assert 1 == count()

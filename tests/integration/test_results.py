@@ -496,3 +496,12 @@ def test_a_queryset_shared_by_threads(
     assert [4, 4] == counted
     assert shared._db is None
     assert connection.alias == shared.db
+
+
+def test_a_raw_condition_alone_is_left_to_the_database() -> None:
+    """To look for keys in such a query must not spoil it: it names no table yet."""
+    Tag.objects.create(name="a")
+    for _ in range(2):
+        assert ["a"] == [tag.name for tag in Tag.objects.extra(where=["name = 'a'"])]
+    assert 1 == Tag.objects.extra(where=["name = 'a'"]).update(name="b")
+    assert ["b"] == [tag.name for tag in Tag.objects.all()]

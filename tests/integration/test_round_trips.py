@@ -9,6 +9,7 @@ import pytest
 from django.db import transaction
 from pytest_django import DjangoAssertNumQueries
 
+from ormcache.coherence import flight
 from tests.plugins.wire import Wire
 from tests.testapp.models import Article, Author, Profile
 
@@ -143,6 +144,30 @@ def test_missing_rows_are_refilled_by_one_query(
         assert 4 == count(ormcache_wire, read)
     with django_assert_num_queries(0):
         assert 2 == count(ormcache_wire, read)
+
+
+def test_missing_data_costs_two_more(
+    articles: list[Article],
+    ormcache_wire: Wire,
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    def read() -> None:
+        assert 20 == len(Article.objects.values("title"))
+
+    read()
+    for cheap in (0.0, 60.0):
+        monkeypatch.setattr(flight, "CHEAP", cheap)
+        articles[0].title += "!"
+        articles[0].save()
+        with django_assert_num_queries(1):
+            # The read; stamps and the lease of who runs the SQL; the entry.
+            assert 3 == count(ormcache_wire, read)
+        Article.objects.values("title").clean()  # type: ignore[attr-defined]
+    with django_assert_num_queries(1):
+        assert 3 == count(ormcache_wire, read)
+    with django_assert_num_queries(0):
+        assert 1 == count(ormcache_wire, read)
 
 
 @pytest.mark.parametrize("warmed", [True, False], ids=["cached", "not cached"])

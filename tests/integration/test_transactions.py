@@ -11,7 +11,8 @@ from django.db import connection, models, transaction
 
 import ormcache
 from ormcache.stats import counters
-from tests.integration.authors import seen
+from tests.integration.aliases import sql
+from tests.integration.authors import seen, stored
 from tests.integration.interleave import elsewhere
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Article, Author
@@ -101,6 +102,24 @@ def test_without_autocommit(author: Author) -> None:
     assert ("new", ["new"]) == seen(author)
 
 
+def test_a_savepoint_without_autocommit(author: Author) -> None:
+    """On SQLite it begins a transaction of its own there, and its end commits."""
+
+    def stored() -> Any:
+        with ormcache.bypass():
+            return seen(author)
+
+    transaction.set_autocommit(False)
+    try:
+        with transaction.atomic():
+            Author.objects.filter(pk=author.pk).update(name="new")
+        assert elsewhere(stored) == elsewhere(lambda: seen(author))
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+    assert ("new", ["new"]) == elsewhere(lambda: seen(author))
+
+
 def test_a_transaction_through_a_cursor(author: Author) -> None:
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
@@ -111,6 +130,44 @@ def test_a_transaction_through_a_cursor(author: Author) -> None:
         cursor.execute("UPDATE testapp_author SET name = 'undone'")
         cursor.execute("ROLLBACK")
     assert ("new", ["new"]) == seen(author)
+
+
+def name_new(author: Author) -> str:
+    return f"UPDATE testapp_author SET name = 'new' WHERE id = {author.pk}"
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_a_transaction_through_a_cursor_around_the_orm(author: Author, end: str) -> None:
+    """The write must not begin, and end, a transaction of its own in it."""
+    sql("BEGIN")
+    Author.objects.filter(pk=author.pk).update(name="new")
+    assert ("old", ["old"]) == elsewhere(lambda: seen(author))
+    sql(end)
+    assert stored(author) == elsewhere(lambda: seen(author))
+    assert (["new"] if end == "COMMIT" else ["old"]) == stored(author)[1]
+
+
+@pytest.mark.parametrize("end", [transaction.commit, transaction.rollback, connection.close])
+def test_a_transaction_through_a_cursor_that_django_ends(author: Author, end: Any) -> None:
+    """The next write is none of that transaction's."""
+    sql("BEGIN", name_new(author))
+    end()
+    assert stored(author) == seen(author)
+    assert stored(author) == elsewhere(lambda: seen(author))
+    sql(f"UPDATE testapp_author SET name = 'newer' WHERE id = {author.pk}")
+    assert ("newer", ["newer"]) == elsewhere(lambda: seen(author))
+
+
+def test_raw_sql_without_autocommit(author: Author) -> None:
+    transaction.set_autocommit(False)
+    try:
+        sql(name_new(author))
+        assert ("old", ["old"]) == elsewhere(lambda: seen(author))
+        transaction.commit()
+        assert ("new", ["new"]) == elsewhere(lambda: seen(author))
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
 
 
 def test_raw_sql_commits_by_itself(author: Author) -> None:
@@ -234,3 +291,11 @@ def test_deferred_constraints_fail_at_commit(author: Author) -> None:
     before = counters["row_hit"]
     Article.objects.get(pk=article.pk)
     assert before + 1 == counters["row_hit"]
+
+
+def test_lists_show_what_the_transaction_itself_wrote(author: Author) -> None:
+    found = Author.objects.order_by("name")
+    assert (1, ["old"]) == (found.count(), [each.name for each in found.all()])
+    with transaction.atomic():
+        Author.objects.create(name="young", slug="young")
+        assert (2, ["old", "young"]) == (found.count(), [each.name for each in found.all()])

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection, connections, models
+from django.test import override_settings
 from pytest_django import DjangoAssertNumQueries
 
 import ormcache
 from ormcache.managers import CachedQuerySet, CacheManager
 from ormcache.stats import counters
 from tests.plugins.redis_server import RedisServer
-from tests.testapp.models import Article, Author, Category, Tag
+from tests.testapp.models import Article, Author, Category, Media, Tag, Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,7 +77,8 @@ def test_a_timeout_ends_an_entry(tags: list[Tag], ormcache_redis: RedisServer) -
     list(Tag.objects.cache(key="k", timeout=timedelta(seconds=50)))
     with ormcache_redis.client() as client:
         (key,) = client.keys("*named*")
-        assert 44_000 < client.pttl(key) <= 50_000
+        # It is kept for a while beyond its expiry, to be served while one reader refreshes it.
+        assert 54_000 < client.pttl(key) <= 60_000
     list(Tag.objects.cache(key="forever", timeout=None))
     with ormcache_redis.client() as client:
         (key,) = client.keys("*named:forever")
@@ -87,13 +90,45 @@ def test_a_timeout_ends_an_entry(tags: list[Tag], ormcache_redis: RedisServer) -
     [
         ({"key": 5}, TypeError, "cache(key=…) must be a string, not int"),
         ({"key": ""}, ValueError, "cache(key=…) must have 1 to"),
-        ({"timeout": -1}, ValueError, "cache(timeout=…) must be between 0 and"),
-        ({"timeout": 1e12}, ValueError, "cache(timeout=…) must be between 0 and"),
+        ({"timeout": -1}, ValueError, "cache(timeout=…) must be above 0 and at most"),
+        ({"timeout": 1e12}, ValueError, "cache(timeout=…) must be above 0 and at most"),
+        ({"timeout": 0}, ValueError, "not 0. None is no expiry."),
+        ({"timeout": -0.0}, ValueError, "must be above 0"),
+        ({"timeout": 10**400}, ValueError, f"not 1{'0' * 28}…. None"),
+        ({"timeout": float("inf")}, ValueError, "must be above 0 and at most 315360000 seconds"),
+        ({"timeout": timedelta(0)}, ValueError, "must be above 0"),
+        ({"timeout": timedelta(-1)}, ValueError, "must be above 0"),
+        ({"timeout": timedelta.max}, ValueError, "must be above 0"),
+        ({"timeout": True}, ValueError, "must be seconds, a timedelta or None, not bool"),
+        ({"timeout": Decimal(5)}, ValueError, "a timedelta or None, not Decimal"),
         ({"timeout": "5"}, ValueError, "cache(timeout=…) must be seconds"),
-        ({"timeout": float("nan")}, ValueError, "cache(timeout=…) must be between"),
+        ({"timeout": float("nan")}, ValueError, "cache(timeout=…) must be above 0"),
+        ({"key": b"k"}, TypeError, "cache(key=…) must be a string, not bytes"),
+        ({"key": "k" * 10_001}, ValueError, "must have 1 to 10000 characters, not 10001."),
+        ({"kay": "k"}, TypeError, "unexpected keyword argument 'kay'"),
         ({"depends_on": [Tag(name="new")]}, ValueError, "unsaved testapp.Tag: save it first"),
-        ({"depends_on": ["tag"]}, TypeError, "depends_on takes instances, models and querysets"),
-        ({"depends_on": [int]}, TypeError, "depends_on takes instances, models and querysets"),
+        ({"depends_on": "tag"}, TypeError, "not 'tag'. Name the model itself, not its label."),
+        ({"depends_on": ["tag"]}, TypeError, "takes instances, models and querysets, not 'tag'"),
+        ({"depends_on": b"tag"}, TypeError, "instances, models and querysets, not b'tag'"),
+        ({"depends_on": None}, TypeError, "instances, models and querysets, not None"),
+        ({"depends_on": [None]}, TypeError, "instances, models and querysets, not None"),
+        ({"depends_on": [int]}, TypeError, "instances, models and querysets, not <class 'int'>"),
+        ({"depends_on": [[Tag]]}, TypeError, "Name them one by one."),
+        ({"depends_on": {"a": Tag}}, TypeError, "Name them one by one."),
+        ({"depends_on": models.Model}, TypeError, "models and querysets, not <class"),
+        ({"depends_on": Media}, TypeError, "and Media is abstract: it has no table"),
+        ({"depends_on": Tag.objects}, TypeError, "Write Tag.objects.all()."),
+        (
+            {"depends_on": Tag.objects.raw("SELECT 1")},
+            TypeError,
+            "not a RawQuerySet of testapp.Tag. Name the models it reads.",
+        ),
+        (
+            {"depends_on": Author.objects.using("other")},
+            ValueError,
+            "a CachedQuerySet of testapp.Author of the database 'other', but the queryset reads "
+            "'default'",
+        ),
     ],
 )
 def test_wrong_options_are_refused(
@@ -102,6 +137,67 @@ def test_wrong_options_are_refused(
     with pytest.raises(error) as raised:
         Tag.objects.cache(**arguments)
     assert text in str(raised.value)
+
+
+def test_what_stands_in_another_database_is_no_dependency(tags: list[Tag]) -> None:
+    """It would be looked for in the wrong one, and no write would ever be noticed."""
+    elsewhere = Author(pk=1)
+    elsewhere._state.db = "other"
+    with pytest.raises(ValueError, match=r"of the database 'other', but the queryset reads"):
+        Tag.objects.cache(depends_on=elsewhere)
+    there = Tag.objects.using("other").cache(depends_on=[elsewhere, Author])
+    with pytest.raises(ValueError, match=r"call using\(\) before cache\(\)"):
+        there.using("default")
+    with override_settings(DATABASE_ROUTERS=[AuthorsElsewhere()]):
+        assert "other" == Author.objects.db
+        with pytest.raises(ValueError, match=r"of the database 'other'"):
+            Tag.objects.cache(depends_on=Author)
+        with pytest.raises(ValueError, match=r"of the database 'other'"):
+            Tag.objects.cache(depends_on=Author.objects.all())
+
+
+class AuthorsElsewhere:
+    """A router."""
+
+    def db_for_read(self, model: type[models.Model], **hints: Any) -> str | None:
+        return "other" if model is Author else None
+
+    db_for_write = db_for_read
+
+
+@pytest.mark.parametrize(
+    "on",
+    [
+        lambda: Tag.nocache.all()[:3],
+        lambda: Tag.objects.union(Tag.objects.all()),
+        lambda: Visitor.objects.all(),
+        lambda: [Visitor, Visitor(pk=1)],
+        lambda: (model for model in (Author, Tag)),
+        lambda: {Author},
+        lambda: [],
+    ],
+    ids="slice union plain instance generator set nothing".split(),
+)
+def test_what_may_be_depended_on(
+    tags: list[Tag], on: Any, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    queryset = Tag.objects.filter(name="a").cache(depends_on=on())
+    assert tags[:1] == list(queryset.all())
+    with django_assert_num_queries(0):
+        assert tags[:1] == list(queryset.all())
+
+
+def test_a_row_that_is_gone_stores_nothing(tags: list[Tag]) -> None:
+    """Nothing can prove that it is still what it was."""
+    author = Author.objects.create(name="Ann", slug="ann")
+    queryset = Tag.objects.filter(name="a").cache(depends_on=[author])
+    Author.objects.filter(pk=author.pk).delete()
+    fills = counters["list_fill"]
+    assert tags[:1] == list(queryset.all())
+    assert fills == counters["list_fill"]
+    author.delete()
+    with pytest.raises(ValueError, match=r"If it was deleted, name its model"):
+        Tag.objects.cache(depends_on=[author])
 
 
 def test_depends_on_an_instance(
@@ -224,10 +320,17 @@ def test_invalidate_after_an_unseen_write(tags: list[Tag], target: Any) -> None:
     assert ("x", ["b", "c", "x"]) == read()
 
 
-@pytest.mark.parametrize("target", [5, "testapp.Tag", None, int, models.Model])
+@pytest.mark.parametrize(
+    "target", [5, "testapp.Tag", None, int, models.Model, Media, Tag.objects, [Tag], b"", {}]
+)
 def test_invalidate_takes_nothing_else(target: Any) -> None:
-    with pytest.raises(TypeError, match="takes an instance, a queryset or a model"):
+    with pytest.raises(TypeError, match="takes instances, models and querysets"):
         ormcache.invalidate(target)
+
+
+def test_invalidate_takes_no_unsaved_instance() -> None:
+    with pytest.raises(ValueError, match=r"invalidate\(\) was given an unsaved testapp.Tag"):
+        ormcache.invalidate(Tag(name="new"))
 
 
 def test_always_from_the_database(

@@ -18,6 +18,7 @@ from django.conf import settings
 from tests.plugins.databases import TITLES, server_version
 from tests.plugins.redis_server import PROGRAM, program_version
 from tests.plugins.seed import SEED
+from tests.plugins.thorough import IS_THOROUGH, VARIABLE
 
 CLIENTS = ("Django", "redis", "hiredis", "django-redis", "msgpack", "psycopg", "mysqlclient")
 EMBEDDED = "memory:"
@@ -66,6 +67,8 @@ def coverage() -> Coverage:
         uncovered.append(f"any real Redis server (no program {PROGRAM})")
     if settings.TEST_REDIS.startswith(EMBEDDED):
         uncovered.append("a Redis shared by all tests (ORMCACHE_TEST_REDIS)")
+    if not IS_THOROUGH:
+        uncovered.append(f"the long searches: matrix, model, machine, history ({VARIABLE}=1)")
     return Coverage(tuple(covered), tuple(uncovered), tuple(missing))
 
 

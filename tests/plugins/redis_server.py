@@ -61,10 +61,10 @@ class RedisServer:
             f"--port {self.port} --bind 127.0.0.1 --unixsocket {self.directory}/redis.sock "
             f"--dir {self.directory} --appendonly no --daemonize no --hz 100"
         )
-        self.process = subprocess.Popen(
-            [PROGRAM, *options.split(), "--save", "", *self.arguments],
-            stdout=subprocess.DEVNULL,
-        )
+        self._launch(*options.split(), "--save", "", *self.arguments)
+
+    def _launch(self, *arguments: str) -> None:
+        self.process = subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + STARTUP_SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -117,6 +117,37 @@ class RedisServer:
         if self.process is not None:
             self.process.wait(timeout=STARTUP_SECONDS)
             self.process = None
+
+
+class Sentinel(RedisServer):
+    """A Sentinel that watches a primary, under the name ``main``, and promotes a replica."""
+
+    def __init__(self, directory: Path, primary: RedisServer) -> None:
+        super().__init__(directory)
+        self.primary = primary
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self.port}/main/0"
+
+    def start(self) -> None:
+        """Start it and return once it knows the primary's replica."""
+        config = self.directory / "sentinel.conf"
+        config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {self.directory}\n"
+            f"sentinel monitor main 127.0.0.1 {self.primary.port} 1\n"
+            "sentinel down-after-milliseconds main 200\nsentinel failover-timeout main 2000\n"
+        )
+        self._launch(str(config), "--sentinel")
+        deadline = time.monotonic() + STARTUP_SECONDS
+        with self.client() as client:
+            while not client.execute_command("SENTINEL", "REPLICAS", "main"):
+                if time.monotonic() > deadline:
+                    raise RuntimeError("the Sentinel found no replica")
+                time.sleep(0.05)
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port)
 
 
 @pytest.fixture

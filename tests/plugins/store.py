@@ -5,13 +5,21 @@ from __future__ import annotations
 import pytest
 from pytest_django import Settings
 
+from ormcache.store import connect
+from ormcache.writes import outbox
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.wire import Wire
 
+PATIENCE = 5.0
+"""Seconds a call may take: on a machine that is busy with tests, slow does not mean broken."""
+
 
 @pytest.fixture
-def ormcache_redis(redis_server: RedisServer, settings: Settings) -> RedisServer:
+def ormcache_redis(
+    redis_server: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> RedisServer:
     """ormcache talks to ``redis_server`` during this test."""
+    monkeypatch.setattr(connect, "TIMEOUT", PATIENCE)
     settings.ORMCACHE = {**settings.ORMCACHE, "URL": redis_server.url}
     return redis_server
 
@@ -21,3 +29,10 @@ def ormcache_wire(wire: Wire, settings: Settings) -> Wire:
     """ormcache talks to ``redis_server`` through ``wire`` during this test."""
     settings.ORMCACHE = {**settings.ORMCACHE, "URL": wire.url}
     return wire
+
+
+@pytest.fixture
+def brief_notice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write of an outage waits for a tenth of a second, to be noticed by all."""
+    if "whole_notice" not in request.keywords:
+        monkeypatch.setattr(outbox, "CALM", 0.1)

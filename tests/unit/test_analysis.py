@@ -142,6 +142,31 @@ EXPECTED: list[tuple[Callable[[], Any], dict[str, str]]] = [
         lambda: ARTICLES.filter(notes__text="x"),
         {"article": "id", "note": "content_type_id object_id text"},
     ),
+    # The other end of a relation: its key in the joined table.
+    (lambda: Author.objects.filter(articles=3).order_by(), AUTHORS),
+    (lambda: Author.objects.filter(articles__in=[3, 4]).order_by(), AUTHORS),
+    (lambda: Author.objects.filter(articles=None).order_by(), AUTHORS),
+    (lambda: Author.objects.filter(articles__isnull=True).order_by(), AUTHORS),
+    (
+        lambda: Author.objects.filter(edited__in=ARTICLES.filter(views=1)).order_by(),
+        {"article": "editor_id id views", "author": "id"},
+    ),
+    (
+        lambda: Author.objects.filter(profile=None).order_by(),
+        {"author": "id", "profile": "author_id id"},
+    ),
+    (
+        lambda: Country.objects.filter(article=3).order_by(),
+        {"article": "id land", "country": "code id"},
+    ),
+    (
+        lambda: Place.objects.filter(restaurant=3).order_by(),
+        {"place": "id", "restaurant": "place_ptr_id"},
+    ),
+    (
+        lambda: ARTICLES.filter(notes=None),
+        {"article": "id", "note": "content_type_id id object_id"},
+    ),
     (lambda: Note.objects.filter(object_id=1), {"note": "id object_id"}),
     (
         lambda: ARTICLES.annotate(f=_filtered(Q(tags__weight=1))).filter(f__name="x"),

@@ -27,6 +27,7 @@ from tests.codecapp.fields import (
     UpperCharField,
 )
 from tests.codecapp.models import EveryField, Target
+from tests.naming import named
 
 
 def through(codec: FieldCodec, value: Any) -> Any:
@@ -71,7 +72,7 @@ PARIS = ZoneInfo("Europe/Paris")
         (models.DurationField(), dt.timedelta(microseconds=-1)),
         (models.UUIDField(), UUID(int=2**128 - 1)),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_value_survives(field: Any, value: Any) -> None:
     codec = codec_for(field)

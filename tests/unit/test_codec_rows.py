@@ -17,6 +17,7 @@ from ormcache.codec import rows
 from ormcache.codec.rows import RowCodec
 from ormcache.exceptions import Corrupt, Unrepresentable
 from tests.codecapp.fields import Point, PointField
+from tests.naming import named
 
 FIELDS: dict[str, Any] = {
     "id": models.BigAutoField(primary_key=True),
@@ -180,7 +181,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("bad", BAD, ids=repr)
+@pytest.mark.parametrize("bad", BAD, ids=named)
 @pytest.mark.parametrize("index", range(len(ROW)))
 def test_wrong_types_in_a_column_never_get_out(index: int, bad: Any) -> None:
     stored = list(STORED)

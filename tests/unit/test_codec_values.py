@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from ormcache.codec import values
 from ormcache.codec.values import pack, unpack
 from ormcache.exceptions import Corrupt, Unrepresentable
+from tests.naming import named
 
 PARIS = ZoneInfo("Europe/Paris")
 NAMED = dt.timezone(dt.timedelta(hours=1), "a|name,ü")
@@ -126,7 +127,7 @@ def exactly(value: Any) -> Any:
     return type(value), bytes(value) if isinstance(value, memoryview) else repr(value)
 
 
-@pytest.mark.parametrize("value", DISTINCT, ids=repr)
+@pytest.mark.parametrize("value", DISTINCT, ids=named)
 def test_round_trip(value: Any) -> None:
     assert exactly(value) == exactly(unpack(pack(value)))
 
@@ -222,7 +223,7 @@ Range.__module__ = "psycopg.types.range"
         range(3),
         Range(),
     ],
-    ids=repr,
+    ids=named,
 )
 @pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [v], lambda v: ({"k": v},)])
 def test_no_exact_encoding(value: Any, wrap: Any) -> None:

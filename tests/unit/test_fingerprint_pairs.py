@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -50,9 +51,11 @@ from django.db.models.functions import (
     TruncHour,
     Upper,
 )  # fmt: skip
+from django.db.models.lookups import Exact
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
 
+from ormcache.exceptions import Uncacheable
 from tests.queryapp.corpus import NOON
 from tests.queryapp.dialects import compiled, dialects
 from tests.queryapp.models import Article, Author, Cell, Front, LiveArticle, Restaurant, Tag
@@ -231,6 +234,10 @@ CRAFTED = [
     ["a", "a'", "a' OR '1'='1", "a\\", "", " ", "a ", "A", "ä", "a\u0308", "\0"],
     ["a', 'b", "a, b", "['a', 'b']"],
     ["1", "=", "end", "query", "None", "True"],
+    ["\0", "\0\0", "a\0b", "a\0", "\0a", "\x1f", "\x1e", "|", ":", "\n", "\r\n", ",", "\\0"],
+    # What the packed form of strings, lists and their lengths begins with.
+    ["\xa1a", "\x91", "\xd9\x01a", "\x81", "\xc0", "\x00\x01", "\x16", "%s", "%", "%%"],
+    ["a" * 31, "a" * 32, "a" * 255, "a" * 256, "a" * 65_535, "a" * 65_536, "a" * 100_000],
 ]
 
 
@@ -250,3 +257,63 @@ def test_crafted_strings_do_not_collide(texts: list[str]) -> None:
         *(ARTICLES.filter(data=["b", text]) for text in texts),
     ]
     assert len(queries) == len({key(query) for query in queries})
+
+
+TYPED: list[Any] = [
+    1,
+    True,
+    1.0,
+    "1",
+    b"1",
+    Decimal(1),
+    Decimal("1.0"),
+    Decimal("1E+1"),
+    Decimal(10),
+    "True",
+    0,
+    False,
+    0.0,
+    -0.0,
+    "",
+    b"",
+    None,
+    "None",
+    UUID(int=1),
+    str(UUID(int=1)),
+    dt.date(2026, 1, 1),
+    dt.datetime(2026, 1, 1),
+    "2026-01-01",
+    dt.timedelta(1),
+    dt.time(0),
+    (1, 2),
+    [1, True],
+    [True, 1],
+    [1.0, 1],
+    ["1", 1],
+    [[1], [2]],
+    [[1, 2]],
+    [[1, [2]]],
+]
+
+
+def test_parameters_are_told_apart_by_type() -> None:
+    """Equal and hashed alike in Python, another parameter for the database."""
+    makers: list[Callable[[Any], Any]] = [
+        lambda item: annotated(Value(item, IntegerField())),
+        lambda item: annotated(Coalesce(Value(item, CharField()), Value("x"))),
+        lambda item: annotated(Case(When(views=1, then=Value(item, CharField())))),
+        lambda item: ARTICLES.filter(Exact(F("views"), Value(item, IntegerField()))),
+    ]
+    for make in makers:
+        keys: dict[str, Any] = {}
+        for item in TYPED:
+            same = keys.setdefault(key(make(item)), item)
+            assert same is item, (same, item)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfff", "\ud83d\ude00"])
+def test_a_lone_surrogate_has_no_key(text: str) -> None:
+    """No database takes one either; above all nothing else may be raised."""
+    for query in (ARTICLES.filter(title=text), ARTICLES.filter(title__in=["a", text])):
+        with pytest.raises(Uncacheable):
+            key(query)

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from redis.crc import key_slot
 
-from ormcache.keys import KINDS, TableKeys, parse, site_prefix, table_pattern, totals_key
+from ormcache.keys import (
+    KINDS,
+    TableKeys,
+    has_log,
+    log_of,
+    meaning_of,
+    parse,
+    site_prefix,
+    table_pattern,
+    totals_key,
+)
 
 KEYS = TableKeys("site", "default", 'a:b%3A"t')
 MADE = {
@@ -16,8 +27,12 @@ MADE = {
     KEYS.row("x:gen"): "row",
     KEYS.entry(b"\x01\x02"): "list",
     KEYS.named_entry("front:1"): "named",
+    KEYS.lease(KEYS.entry(b"\x01\x02")): "list",
+    KEYS.lease(KEYS.named_entry("front:1")): "list",
     KEYS.holders(5): "reverse",
     KEYS.dependents("x:y"): "reverse",
+    log_of(KEYS.rows): "log",
+    log_of(KEYS.partition_column("a:b", b"5", "c:{d}")): "log",
 }
 
 
@@ -37,6 +52,7 @@ def test_all_kinds_are_known() -> None:
         "entry",
         "generation",
         "holders",
+        "lease",
         "lists",
         "loose_column",
         "named_entry",
@@ -68,3 +84,34 @@ def test_foreign_keys_are_not_taken_apart(key: bytes) -> None:
 def test_patterns_take_names_literally() -> None:
     assert rb"s\[1\]:1:*:a\*b:*" == table_pattern("s[1]", "a*b")
     assert b"site:1:*" == table_pattern("site", None)
+
+
+TABLE = 'a:b%3A"t'
+
+
+@pytest.mark.parametrize(
+    ("stamp", "meaning"),
+    [
+        (KEYS.rows, (TABLE, None, True)),
+        (KEYS.column("a:b"), (TABLE, "a:b", False)),
+        (KEYS.loose_column("{c}"), (TABLE, "{c}", False)),
+        (KEYS.partition("a:b", b"5"), (TABLE, "a:b", True)),
+        (KEYS.partition_column("a", b"-", "part:x"), (TABLE, "part:x", False)),
+    ],
+)
+def test_a_stamp_with_a_log_says_what_it_stands_for(stamp: bytes, meaning: object) -> None:
+    assert has_log(stamp)
+    assert meaning == meaning_of(stamp)
+
+
+@pytest.mark.parametrize("key", [KEYS.generation, KEYS.lists, KEYS.row(5), KEYS.entry(b"1")])
+def test_what_stands_for_unknown_rows_has_no_log(key: bytes) -> None:
+    assert not has_log(key)
+    assert meaning_of(key) is None
+
+
+@pytest.mark.parametrize("namespace", ["site", "{site}", "a}b{c"])
+def test_a_stamp_and_its_log_share_a_slot(namespace: str) -> None:
+    keys = TableKeys(namespace, "{default", "t}")
+    for stamp in (keys.rows, keys.column("{c}"), keys.partition("{f}", b"5")):
+        assert key_slot(stamp) == key_slot(log_of(stamp))

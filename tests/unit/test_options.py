@@ -21,6 +21,13 @@ def found_in(**options: Any) -> list[tuple[str, str]]:
             name = models.CharField(max_length=10, unique=True)
             price = models.DecimalField(max_digits=5, decimal_places=2)
             kind = models.IntegerField(default=0)
+            double = models.GeneratedField(
+                expression=models.F("kind") * 2,
+                output_field=models.IntegerField(),
+                db_persist=True,
+            )
+            things = models.ManyToManyField("self")
+            other = models.ForeignKey("self", models.CASCADE, null=True)
             CacheMeta = type("CacheMeta", (), options)
 
             class Meta:
@@ -45,7 +52,7 @@ def test_right_options(options: dict[str, Any]) -> None:
     ("options", "check", "text"),
     [
         ({"timout": 5}, "E005", 'CacheMeta.timout is not a known option. Did you mean "timeout"?'),
-        ({"timeout": -5}, "E005", "CacheMeta.timeout must be between 0 and"),
+        ({"timeout": -5}, "E005", "CacheMeta.timeout must be above 0 and at most"),
         ({"lists": 1}, "E005", "CacheMeta.lists must be True or False, not 1."),
         ({"namespace": ""}, "E005", "CacheMeta.namespace must be a non-empty string"),
         ({"partitions": "name"}, "E005", "CacheMeta.partitions must be a list of field names"),
@@ -54,7 +61,21 @@ def test_right_options(options: dict[str, Any]) -> None:
             "E005",
             'CacheMeta.identity_map must be "weak", "strong" or None',
         ),
-        ({"partitions": ["nme"]}, "E006", "names 'nme', which is no field"),
+        ({"partitions": {"name"}}, "E005", "CacheMeta.partitions must be a list of field names"),
+        ({"partitions": ["name", 5]}, "E005", "must be a list of field names, not ['name', 5]."),
+        (
+            {"partitions": ["nme"]},
+            "E006",
+            "'nme', which is no field. Did you mean \"name\"?",
+        ),
+        ({"partitions": ["other_id"]}, "E006", 'is no field. Did you mean "other"?'),
+        ({"partitions": ["zzz"]}, "E006", "no field. Fields are double, id, kind, name, other, "),
+        ({"partitions": ["id"]}, "E006", "names 'id', which is the primary key. Leave it out"),
+        ({"partitions": ["double"]}, "E006", "'double', which the database computes. Name the"),
+        ({"partitions": ["things"]}, "E006", "names 'things', which is a many-to-many field."),
+        ({"partitions": ["kind", "kind"]}, "E006", "names 'kind' twice. Name each field once."),
+        ({"timeout": 0}, "E005", "CacheMeta.timeout must be above 0 and at most"),
+        ({"timeout": True}, "E005", "must be seconds, a timedelta or None, not bool."),
         ({"partitions": ["price"]}, "E006", "names 'price', whose equality in the database"),
     ],
 )

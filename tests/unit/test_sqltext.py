@@ -257,6 +257,27 @@ def test_tables_emptied_with_others(expected: bool, sql: str) -> None:
     assert expected is parse(sql).truncates
 
 
+@pytest.mark.parametrize(
+    ("expected", "sql"),
+    [
+        (True, "BEGIN; UPDATE t SET a = 1"),
+        (True, "UPDATE t SET a = 1; START TRANSACTION"),
+        (True, "UPDATE t SET a = 1; SET autocommit = 0"),
+        (True, "BEGIN NOT ATOMIC START TRANSACTION; DELETE FROM t; END"),
+        (True, "DELETE FROM t WHERE a = 'it\\'; BEGIN; -- '"),
+        (True, "CREATE FUNCTION x() RETURNS void AS $$$$ LANGUAGE sql; BEGIN; DELETE FROM t"),
+        (False, "UPDATE t SET start = 1, begin = 2"),
+        (False, 'INSERT INTO "t" ("start") VALUES (1)'),
+        (False, "CREATE TABLE t (start int)"),
+        (False, "CREATE TRIGGER x AFTER UPDATE ON t BEGIN DELETE FROM u; END"),
+        (False, "CREATE PROCEDURE x() BEGIN DELETE FROM t; BEGIN DELETE FROM u; END; END"),
+        (False, "CREATE PROCEDURE x() BEGIN START TRANSACTION; DELETE FROM t; COMMIT; END"),
+    ],
+)
+def test_texts_that_leave_a_transaction_open(expected: bool, sql: str) -> None:
+    assert expected is parse(sql).begins
+
+
 ISOLATION = """
 SET TRANSACTION ISOLATION LEVEL SERIALIZABLE
 SET TRANSACTION READ ONLY
@@ -283,6 +304,19 @@ RESET ROLE
 SET SESSION AUTHORIZATION a
 SET row_security = off
 SET sql_select_limit = 1
+SET TIME ZONE 'Asia/Tokyo'
+SET LOCAL timezone TO 'UTC'
+SET time_zone = '+09:00'
+SET @@session.time_zone = '+09:00'
+RESET timezone
+SET DateStyle = 'German'
+SET IntervalStyle TO iso_8601
+SET lc_time_names = 'de_DE'
+SET SESSION sql_mode = ''
+SET NAMES latin1
+SET group_concat_max_len = 10
+PRAGMA case_sensitive_like = 1
+SELECT set_config('TimeZone', 'UTC', false)
 USE a
 ATTACH DATABASE 'a' AS b
 DETACH DATABASE b

@@ -1,4 +1,4 @@
-"""``manage.py ormcache``: purge, stats, inspect and ping."""
+"""``manage.py ormcache``: purge, stats, inspect, explain, audit and ping."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ormcache.exceptions import OrmcacheError
-from ormcache.management import inspect, ping, purge, stats
+from ormcache.management import audit, explain, inspect, ping, purge, stats
 from ormcache.management.output import Output
 
-_SUBCOMMANDS = {"purge": purge, "stats": stats, "inspect": inspect, "ping": ping}
+_SUBCOMMANDS = {
+    "purge": purge,
+    "stats": stats,
+    "inspect": inspect,
+    "audit": audit,
+    "explain": explain,
+    "ping": ping,
+}
 
 
 class Command(BaseCommand):

@@ -1,4 +1,4 @@
-"""The cells of one row as they stand in the store, and whether a reader would use them."""
+"""The cells of rows as they stand in the store, and whether a reader would use them."""
 
 from __future__ import annotations
 
@@ -62,34 +62,43 @@ class CellView:
 
 
 def view_cells(schema: Schema, pk: Any, using: str) -> list[CellView]:
-    """The cells of a row, one a table: two round trips. Raises ``StoreError``."""
-    label = state_of(connections[using]).label
-    cache = runtime.current()
-    found = [(table, cache.keys(label, table.name)) for table in schema.tables]
-    commands: list[Sequence[Any]] = [("TIME",)]
-    for _, keys in found:
-        commands += _questions(keys, pk)
-    epoch, (time, *replies) = cache.store.run(commands)
-    now = int(time[0]) * 1000 + int(time[1]) // 1000
-    views = []
-    per_table = len(replies) // len(found)
-    for number, (table, keys) in enumerate(found):
-        raw, ttl, generation, held, declared = replies[number * per_table :][:per_table]
-        view = CellView(table.name, keys.row(pk), raw=raw, ttl_ms=ttl if raw else None)
-        _judge(view, table, generation, epoch, now)
+    """The cells of a row, one a table, with what depends on it: two round trips. Raises
+    ``StoreError``."""
+    found = _tables(schema, using)
+    sets = [key for _, keys in found for key in (keys.holders(pk), keys.dependents(pk))]
+    views, members = _ask(found, [pk], [("ZRANGE", key, 0, -1) for key in sets])
+    for view, held, declared in zip(views, members[::2], members[1::2], strict=True):
         view.dependents = _dependents(held, declared)
-        views.append(view)
     return views
 
 
-def _questions(keys: TableKeys, pk: Any) -> list[Sequence[Any]]:
-    return [
-        ("GET", keys.row(pk)),
-        ("PTTL", keys.row(pk)),
-        ("GET", keys.generation),
-        ("ZRANGE", keys.holders(pk), 0, -1),
-        ("ZRANGE", keys.dependents(pk), 0, -1),
-    ]
+def view_rows(schema: Schema, pks: Sequence[Any], using: str) -> list[CellView]:
+    """The cells of some rows, row by row: one round trip. Raises ``StoreError``."""
+    return _ask(_tables(schema, using), pks, [])[0]
+
+
+def _tables(schema: Schema, using: str) -> list[tuple[Table, TableKeys]]:
+    label = state_of(connections[using]).label
+    return [(table, runtime.current().keys(label, table.name)) for table in schema.tables]
+
+
+def _ask(
+    tables: list[tuple[Table, TableKeys]], pks: Sequence[Any], more: list[Sequence[Any]]
+) -> tuple[list[CellView], list[Any]]:
+    """The cells of the rows, and what the store answers to ``more``."""
+    wanted = [(table, keys, keys.row(pk)) for pk in pks for table, keys in tables]
+    commands: list[Sequence[Any]] = [("TIME",)]
+    for _, keys, key in wanted:
+        commands += [("GET", key), ("PTTL", key), ("GET", keys.generation)]
+    epoch, (time, *replies) = runtime.current().store.run([*commands, *more])
+    now = int(time[0]) * 1000 + int(time[1]) // 1000
+    views = []
+    for number, (table, _, key) in enumerate(wanted):
+        raw, ttl, generation = replies[3 * number : 3 * number + 3]
+        view = CellView(table.name, key, raw=raw, ttl_ms=ttl if raw else None)
+        _judge(view, table, generation, epoch, now)
+        views.append(view)
+    return views, replies[3 * len(wanted) :]
 
 
 def _dependents(held: list[bytes], declared: list[bytes]) -> list[Dependent]:

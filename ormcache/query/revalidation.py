@@ -1,0 +1,209 @@
+"""Whether the result in an entry is still right although its stamps have changed.
+
+The logs of the stamps name the rows that were written since (see ``coherence.log``). Rows that
+were not written are as they were, so the question is about the written ones alone, and a
+statement that names them by primary key answers it, however dear the query itself is. It runs
+where the query would have run, after the stamps were captured: it is a fill by other means.
+
+Two arguments, each of which needs that a row's part in the result depends on that row and on
+tables that have not changed (``_is_row_by_row``):
+
+- A list of pointers: ask the query of the written rows and those in the list, and no others. If
+  they come out as the list has them, the list is right: rows that are in neither were not in it
+  and have not changed. Of a full slice, this only holds while its last row is where it was; the
+  rows beyond it are not known.
+- Any result: if no written row meets those conditions of the query that do not read a changed
+  column, no written row is part of the result now or was before. This needs all that was written
+  to these rows: not of one that has left a partition, and may have changed unseen since. A row
+  that is younger than the result was no part of it, and is asked for under all conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F, Q
+from django.db.models.expressions import Col, OrderBy
+from django.db.models.lookups import Lookup, Transform
+from django.db.models.sql.datastructures import Join
+from django.db.models.sql.where import AND, WhereNode
+
+from ormcache.codec.records import rows_of
+from ormcache.codec.values import pack
+from ormcache.exceptions import Unrepresentable
+from ormcache.keys import meaning_of
+from ormcache.query.analysis import Plan
+
+MOST_ROWS = 300
+"""Rows that are asked for by their keys; with more of them the query itself is no dearer."""
+
+Pointed = list[Any]
+"""What an entry of pointers holds: the list of primary keys, and that of further columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What was written to the rows a query is about, as far as its entry relies on them."""
+
+    rows: frozenset[Any]
+    columns: frozenset[str]
+    is_new: bool
+    """Whether all of these rows are younger than the result."""
+    is_all: bool
+    """Whether these rows are there, and nothing else that the query reads was written to them,
+    except to those that are younger than the result."""
+
+
+def changes_of(
+    changes: Mapping[bytes, list[bytes]] | None, query: Any, plan: Plan, pk_type: type
+) -> Changes | None:
+    """The rows behind the stamps that changed; ``None`` when they do not tell whether a result
+    of the query is still right."""
+    if not changes or not _is_row_by_row(query, plan):
+        return None
+    table = query.get_meta().db_table
+    rows, new, moved, deleted = (set[Any]() for _ in range(4))
+    columns: set[str] = set()
+    for stamp, records in changes.items():
+        meaning, written = meaning_of(stamp), rows_of(records, pk_type)
+        if meaning is None or meaning.table != table or written is None:
+            return None
+        # What was deleted may be there: in a savepoint that was rolled back it was noted, too.
+        rows |= written.changed | written.inserted | written.deleted
+        new |= written.inserted
+        deleted |= written.deleted
+        if meaning.column is not None:
+            columns.add(meaning.column)
+            if meaning.membership:
+                moved |= written.changed
+    if len(rows) > MOST_ROWS:
+        return None
+    is_all = not deleted and moved <= new
+    return Changes(frozenset(rows), frozenset(columns), rows == new, is_all)
+
+
+def _is_row_by_row(query: Any, plan: Plan) -> bool:
+    """Whether each row of the query's own table has its part in the result by itself.
+
+    In a combination the table occurs more than once, so this covers those, too.
+    """
+    return (
+        query.get_meta().db_table in plan.once
+        and not query.distinct_fields
+        and not query.where.contains_aggregate
+        and not query.where.contains_over_clause
+        and not any(join.filtered_relation for join in _joins(query))
+    )
+
+
+def list_holds(
+    queryset: Any, stored: Pointed, changes: Changes, ask: Callable[[Any], Pointed]
+) -> bool | None:
+    """Whether a list of pointers still holds; ``None`` when this is no way to tell.
+
+    ``ask`` gives the pointers of a queryset: one statement.
+    """
+    pks, query = stored[0], queryset.query
+    if (
+        query.low_mark
+        or query.group_by is not None
+        or any(each.contains_over_clause for each in query.annotations.values())
+        or not all(map(_names_column, (*query.order_by, *(query.get_meta().ordering or ()))))
+        or len(pks) + len(changes.rows) > MOST_ROWS
+    ):
+        return None
+    is_ordered = bool(query.order_by or (query.default_ordering and query.get_meta().ordering))
+    if query.high_mark is not None:
+        if not is_ordered:
+            return None
+        if len(pks) >= query.high_mark and (not pks or pks[-1] in changes.rows):
+            return None
+    asked = queryset._chain()
+    asked.query.clear_limits()
+    asked.query.add_q(Q(pk__in=[*changes.rows.difference(pks), *pks]))
+    asked.query.set_limits(0, query.high_mark)
+    found = ask(asked)
+    if is_ordered or stored[1]:
+        return _is_same(found, stored)
+    return sorted(found[0]) == sorted(pks)
+
+
+def _is_same(found: Pointed, stored: Pointed) -> bool:
+    # Equal in Python does not mean equal: 1 == True == 1.0.
+    try:
+        return pack(found) == pack(stored)
+    except Unrepresentable:
+        return False
+
+
+def _names_column(term: Any) -> bool:
+    """Whether a term of the ordering is a row's own, and not about its place among others."""
+    expression = term.expression if isinstance(term, OrderBy) else term
+    return isinstance(expression, str | F)
+
+
+def is_untouched(query: Any, changes: Changes, using: str) -> bool:
+    """Whether no written row has, or had, a part in the result. One statement."""
+    if not changes.is_all:
+        return False
+    asked = query.clone()
+    if not changes.is_new:
+        if any(column in changes.columns for column in _joined_by(query)):
+            return False
+        asked.where = WhereNode(list(_lasting(query.where, query, changes.columns)), AND)
+    asked.clear_limits()
+    asked.group_by = None
+    asked.add_q(Q(pk__in=list(changes.rows)))
+    return not asked.has_results(using)
+
+
+def _joins(query: Any) -> Iterator[Any]:
+    """The joins of the query; those that it has no use for stay in its map."""
+    for alias, table in query.alias_map.items():
+        if isinstance(table, Join) and query.alias_refcount[alias]:
+            yield table
+
+
+def _joined_by(query: Any) -> Iterator[str]:
+    """The columns of the query's own table by which others are joined to it."""
+    for join in _joins(query):
+        if join.parent_alias == _base(query):
+            for ours, _ in join.join_fields:
+                yield ours.column
+
+
+def _lasting(where: Any, query: Any, columns: frozenset[str]) -> Iterable[Any]:
+    """The conditions every row of the result has to meet that do not read ``columns``."""
+    if where.negated or (where.connector != AND and len(where.children) > 1):
+        return [where] if _lasts(where, query, columns) else []
+    return [child for child in where.children if _lasts(child, query, columns)]
+
+
+def _lasts(node: Any, query: Any, columns: frozenset[str]) -> bool:
+    if not columns:
+        return True
+    if type(node) is WhereNode:
+        return all(_lasts(child, query, columns) for child in node.children)
+    if not isinstance(node, Lookup) or any(map(_is_expression, _values(node.rhs))):
+        return False
+    side = node.lhs
+    while isinstance(side, Transform) and len(side.get_source_expressions()) == 1:
+        side = side.get_source_expressions()[0]
+    if type(side) is not Col:
+        return False
+    return side.alias != _base(query) or side.target.column not in columns
+
+
+def _base(query: Any) -> str | None:
+    # Not query.base_table: it remembers the None of a query that has no alias yet.
+    return next(iter(query.alias_map), None)
+
+
+def _values(rhs: Any) -> Iterable[Any]:
+    return rhs if isinstance(rhs, list | tuple | set | frozenset) else (rhs,)
+
+
+def _is_expression(value: Any) -> bool:
+    return hasattr(value, "as_sql") or hasattr(value, "resolve_expression")

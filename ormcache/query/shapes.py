@@ -1,0 +1,40 @@
+"""The results of ``values()`` and ``values_list()``, made of rows as an entry holds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.query import (
+    FlatValuesListIterable,
+    NamedValuesListIterable,
+    ValuesIterable,
+    ValuesListIterable,
+)
+from django.db.models.utils import create_namedtuple_class
+
+
+def names(queryset: Any) -> list[str]:
+    """The names of the columns of a row, in order."""
+    query = queryset.query
+    if query.selected:
+        return list(query.selected)
+    return [*query.extra_select, *query.values_select, *query.annotation_select]
+
+
+def _as_dicts(queryset: Any, rows: list[Any]) -> list[Any]:
+    keys = names(queryset)
+    return [dict(zip(keys, row, strict=True)) for row in rows]
+
+
+def _as_named(queryset: Any, rows: list[Any]) -> list[Any]:
+    make = create_namedtuple_class(*(queryset._fields or names(queryset)))._make
+    return [make(row) for row in rows]
+
+
+SHAPES: dict[Any, Any] = {
+    ValuesIterable: _as_dicts,
+    ValuesListIterable: lambda queryset, rows: list(map(tuple, rows)),
+    FlatValuesListIterable: lambda queryset, rows: [row[0] for row in rows],
+    NamedValuesListIterable: _as_named,
+}
+"""By the class that makes Django's results: how they are made of lists of columns."""

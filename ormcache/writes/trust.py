@@ -1,0 +1,180 @@
+"""Whether what the store holds may be believed: while the outbox is known to hold nothing.
+
+A process that could not reach the store may have committed meanwhile, with a note in the outbox.
+Only the database tells. So every process looks there
+
+- before it believes the first value of a database,
+- after every connection to the store that was lost,
+- every ``CALM`` seconds besides, as it may not notice that another process was cut off, and
+- before every single read while any entry is there: it is *alert* then.
+
+A writer who has put an entry acknowledges its commit only when all the others must have seen
+one: it waits for ``CALM`` seconds, unless an earlier entry has made everybody alert. These two
+rules together keep the promise during an outage that some do not notice.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ormcache import runtime
+from ormcache.conf import OUTBOX
+from ormcache.exceptions import StoreError
+from ormcache.writes import outbox
+from ormcache.writes.outbox import State
+from ormcache.writes.transaction import ConnectionState
+
+logger = logging.getLogger("ormcache")
+
+# Of its time, how much may pass before the next look: the rest is for the read under way.
+_RENEW = 0.75
+_RETRY = 0.5
+_MINUTE = 60.0
+_PATIENCE = 0.1
+"""Seconds a thread waits for another that looks. A long replay must not stop them all."""
+_CLEAR_EVERY = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What one look into the outbox is good for. Times are monotonic seconds."""
+
+    store: Any
+    contact: int
+    renew_at: float
+    until: float
+    is_alert: bool
+
+    def confirm(self) -> None:
+        """To be called when the reply is there. Raises ``StoreError`` if the connection was lost
+        or too much time has passed since the look: then the reply may be older than a commit
+        noted in the outbox."""
+        if self.contact != self.store.contact or time.monotonic() >= self.until:
+            raise StoreError("what came can not be believed: the connection was lost meanwhile")
+
+    def confirm_late(self, state: ConnectionState) -> None:
+        """The same for a reply that was waited for. An outbox that is empty now was so when the
+        reply came, because entries are kept."""
+        now = trust_in(state)
+        if now.contact != self.contact or now.is_alert:
+            raise StoreError("what came can not be believed: somebody was cut off meanwhile")
+
+
+class Trust:
+    """What is known of the outbox of one database."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._has_table = False
+        self._retry_at = self._clear_at = 0.0
+        self._complain_at = -_MINUTE
+        self.belief = Belief(store, -1, 0.0, 0.0, False)
+
+    def renew(self, state: ConnectionState) -> Belief:
+        """Look into the outbox, and replay what waits there. Raises ``StoreError``."""
+        may_hold = _may_hold(state.connection)
+        if may_hold:
+            # Not under the lock: in a pool, who has the connection may be waiting for the lock.
+            _connect(state.connection)
+        if not self._lock.acquire(timeout=_PATIENCE):
+            raise StoreError("another thread is replaying the outbox")
+        try:
+            return self._renew(state, may_hold=may_hold)
+        finally:
+            self._lock.release()
+
+    def _renew(self, state: ConnectionState, *, may_hold: bool) -> Belief:
+        old, now = self.belief, time.monotonic()
+        if old.contact == self._store.contact and now < old.renew_at:
+            return old
+        if now < self._retry_at:
+            raise StoreError("the outbox could not be replayed a moment ago")
+        self._retry_at = now + _RETRY
+        if old.contact != self._store.contact:
+            self._store.reach()
+            now = time.monotonic()
+        # Before the look: what is lost from now on, and the time it takes, count.
+        contact, lasts = self._store.contact, outbox.CALM
+        found = self._look(state) if may_hold else State.EMPTY
+        if found is None:
+            found, lasts = State.EMPTY, _MINUTE
+        is_alert = found is not State.EMPTY
+        self._retry_at = 0.0
+        renew_at = now if is_alert else now + lasts * _RENEW
+        self.belief = Belief(self._store, contact, renew_at, now + lasts, is_alert)
+        return self.belief
+
+    def _look(self, state: ConnectionState) -> State | None:
+        """What was found; ``None`` if there is no outbox."""
+        try:
+            found = State.WAITING
+            if self._has_table and state.sees_newest():
+                found = outbox.look(state.connection)
+            is_due = found is not State.EMPTY and time.monotonic() >= self._clear_at
+            if found is State.WAITING or is_due:
+                with outbox.own_connection(state.connection) as other:
+                    # Without the table nobody can have put anything: writes were refused.
+                    self._has_table = self._has_table or outbox.exists(other)
+                    return self._replay(other) if self._has_table else None
+            return found
+        except StoreError:
+            raise
+        except Exception as error:
+            self._complain(error)
+            raise StoreError(f"the outbox could not be read: {error}") from error
+
+    def _complain(self, error: Exception) -> None:
+        """Nothing is cached while this lasts, and nobody is told by an error."""
+        now = time.monotonic()
+        if now >= self._complain_at:
+            self._complain_at = now + _MINUTE
+            logger.error("ormcache.outbox.unreadable: reads go to the database: %s", error)
+
+    def _replay(self, connection: Any) -> State:
+        found = outbox.look(connection)
+        if found is State.EMPTY:
+            return found
+        replayed = outbox.replay(connection)
+        if replayed:
+            logger.warning("ormcache.outbox.replayed: %d entries", replayed)
+        self._clear_at = time.monotonic() + _CLEAR_EVERY
+        outbox.clear(connection)
+        return found
+
+
+def trust_in(state: ConnectionState) -> Belief:
+    """That the store may be believed about a connection's database, looked into the outbox for if
+    need be. What the store says is to be confirmed with it.
+
+    Raises ``StoreError`` when it may not: then the database answers.
+    """
+    cache = runtime.current()
+    trust: Trust | None = cache.trusts.get(state.label)
+    if trust is None:
+        trust = cache.trusts.setdefault(state.label, Trust(cache.store))
+    belief = trust.belief
+    if belief.contact != cache.store.contact or time.monotonic() >= belief.renew_at:
+        return trust.renew(state)
+    return belief
+
+
+def _connect(connection: Any) -> None:
+    try:
+        connection.ensure_connection()
+    except Exception as error:
+        raise StoreError(f"the outbox cannot be reached: {error}") from error
+
+
+def _may_hold(connection: Any) -> bool:
+    """Whether the outbox of a database can hold anything that this process did not see."""
+    cache = runtime.current()
+    return (
+        cache.store.shared
+        and cache.config.on_outage == OUTBOX
+        and not outbox.is_private(connection)
+    )

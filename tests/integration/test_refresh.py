@@ -1,0 +1,217 @@
+"""Lists near their expiry and beyond: one reader refreshes them, the others are served."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from ormcache import cells
+from ormcache.coherence import flight, reader
+from ormcache.query import lists
+from ormcache.stats import counters
+from ormcache.writes.hooks import state_of
+from tests.integration.crowd import (
+    LIST,
+    VALUES,
+    change_unseen,
+    rename,
+    rewrite,
+)
+from tests.integration.interleave import after, elsewhere, once
+from tests.plugins.redis_server import RedisServer
+from tests.testapp.models import Author
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def author(ormcache_redis: RedisServer) -> Author:
+    return Author.objects.create(name="old", slug="a")
+
+
+class Aged:
+    """A cached list that the database has outdated unseen: only its time can end it."""
+
+    def __init__(self, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._server = server
+        self._monkeypatch = monkeypatch
+        assert ["old"] == list(VALUES.all())
+        change_unseen("fresh")
+
+    def expires(self, soft_in: float, cost: float = 0.2) -> None:
+        rewrite(self._server, soft_in=soft_in, cost=cost, queryset=VALUES)
+
+    def draw(self, number: float) -> None:
+        """The random number of every decision from now on."""
+        fixed = SimpleNamespace(random=lambda: number)
+        self._monkeypatch.setattr(reader, "random", fixed)
+
+
+@pytest.fixture
+def aged(author: Author, ormcache_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Aged:
+    return Aged(ormcache_redis, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("soft_in", "cost", "number", "found"),
+    [
+        (1, 0.2, 0.0, "old"),
+        (1, 0.2, 1 - 1e-9, "fresh"),
+        (60, 0.2, 1 - 1e-9, "old"),
+        (-1, 0.2, 0.0, "fresh"),
+        (-1, 0.0, 0.0, "fresh"),
+    ],
+    ids=["early, no luck", "early", "too early", "late", "late and cheap"],
+)
+def test_refreshing(aged: Aged, soft_in: float, cost: float, number: float, found: str) -> None:
+    aged.expires(soft_in, cost)
+    aged.draw(number)
+    refreshed, hits = counters["list_refresh"], counters["list_hit"]
+    assert [found] == list(VALUES.all())
+    assert refreshed + (found == "fresh") == counters["list_refresh"]
+    assert hits + 1 == counters["list_hit"]
+    aged.draw(0.0)
+    assert [found] == list(VALUES.all())
+    assert refreshed + (found == "fresh") == counters["list_refresh"]
+
+
+def test_a_list_without_timeout_is_not_refreshed(aged: Aged) -> None:
+    for _ in range(2):
+        list(VALUES.cache(timeout=None))
+    refreshed = counters["list_refresh"]
+    aged.draw(1 - 1e-9)
+    list(VALUES.cache(timeout=None))
+    assert refreshed == counters["list_refresh"]
+
+
+def test_all_others_are_served_while_one_refreshes(
+    aged: Aged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aged.expires(-1)
+    found: list[Any] = []
+
+    def others() -> None:
+        found.append([elsewhere(lambda: list(VALUES.all())) for _ in range(3)])
+        with monkeypatch.context() as patch:
+            # Another process: it asks Redis.
+            patch.setattr(flight, "_under_way", {})
+            found.append([elsewhere(lambda: list(VALUES.all()))])
+
+    def slow(execute: Any, *call: Any) -> Any:
+        others()
+        return execute(*call)
+
+    with connection.execute_wrapper(slow):
+        assert ["fresh"] == list(VALUES.all())
+    assert [[["old"]] * 3, [["old"]]] == found
+    assert ["fresh"] == list(VALUES.all())
+
+
+@pytest.mark.parametrize("late", [-1, 1], ids=["early", "late"])
+def test_an_expired_list_is_not_served_after_an_invalidation(
+    aged: Aged, author: Author, ormcache_redis: RedisServer, late: float
+) -> None:
+    aged.expires(-late, cost=0.0)
+    rename(author, "new")
+    assert ["new"] == list(VALUES.all())
+
+
+def test_a_refresh_overtaken_by_a_commit_stores_nothing_that_is_served(
+    aged: Aged, author: Author
+) -> None:
+    aged.expires(-1)
+
+    def slow(execute: Any, *call: Any) -> Any:
+        result = execute(*call)
+        step()
+        return result
+
+    step = once(lambda: rename(author, "new"))
+    with connection.execute_wrapper(slow):
+        list(VALUES.all())
+    assert ["new"] == list(VALUES.all())
+    assert ["new"] == list(VALUES.all())
+
+
+def test_who_may_not_fill_is_not_served_what_has_expired(aged: Aged) -> None:
+    """It cannot refresh the list, but time is up for it as well."""
+    with transaction.atomic():
+        if connection.vendor != "sqlite":
+            state_of(connection).isolation_changes()
+        aged.expires(1)
+        assert ["old"] == list(VALUES.all())
+        aged.expires(-1)
+        assert ["fresh"] == list(VALUES.all())
+    if connection.vendor != "sqlite":
+        connection.close()
+
+
+def test_redis_dies_before_a_refresh(
+    aged: Aged, ormcache_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aged.expires(-1)
+    after(monkeypatch, lists.ListEntry, "read", ormcache_redis.kill)
+    assert ["old"] == list(VALUES.all())
+    monkeypatch.undo()
+    assert ["fresh"] == list(VALUES.all())
+
+
+def test_rows_are_not_refreshed_early(
+    author: Author, ormcache_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They expire with their keys; what the cell says of its expiry changes nothing."""
+    for _ in range(2):
+        Author.objects.get(pk=author.pk)
+    monkeypatch.setattr(reader, "random", SimpleNamespace(random=lambda: 1 - 1e-9))
+    monkeypatch.setattr(reader, "time", SimpleNamespace(time=lambda: 2e10))
+    hits = counters["row_hit"]
+    Author.objects.get(pk=author.pk)
+    assert hits + 1 == counters["row_hit"]
+
+
+def test_an_entry_outlives_its_expiry_by_the_grace(
+    author: Author, ormcache_redis: RedisServer
+) -> None:
+    for timeout in (3, 100):
+        queryset = LIST.cache(key=f"for {timeout}", timeout=timeout)
+        list(queryset)
+        entry = queryset._list_entry().entry
+        with ormcache_redis.client() as client, client.pipeline() as both:
+            cell, left, (seconds, micros) = both.get(entry.key).pttl(entry.key).time().execute()
+        value = cells.unpack_value(cell, len(entry.stamps))
+        assert value is not None
+        beyond = left / 1000 + seconds + micros / 1e6 - value.soft
+        assert beyond == pytest.approx(min(timeout, 10), rel=0.11)
+
+
+def test_an_old_snapshot_refreshes_nothing(
+    author: Author, ormcache_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it would store under the newest stamps is from before the write."""
+    if connection.vendor == "sqlite":
+        pytest.skip("a writer holds the whole database")
+    level = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+
+    def write_and_age() -> None:
+        rename(author, "new")
+        assert ["new"] == list(VALUES.all())
+        rewrite(ormcache_redis, soft_in=0.1, cost=10, queryset=VALUES)
+
+    def read() -> None:
+        with connection.cursor() as cursor:
+            if connection.vendor == "mysql":
+                cursor.execute(level)
+            with transaction.atomic():
+                if connection.vendor == "postgresql":
+                    cursor.execute(level)
+                assert 1 == Author.nocache.count()
+                elsewhere(write_and_age)
+                assert ["new"] == list(VALUES.all())
+
+    monkeypatch.setattr(reader, "random", SimpleNamespace(random=lambda: 0.999))
+    elsewhere(read)
+    monkeypatch.undo()
+    assert ["new"] == list(VALUES.all())

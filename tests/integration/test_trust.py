@@ -1,0 +1,231 @@
+"""Looking into the outbox disturbs nobody: no transaction, no thread, no forked process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from ormcache import runtime
+from ormcache.coherence.flight import Flights, Turn
+from ormcache.coherence.reader import Entry
+from ormcache.models import OutboxEntry
+from ormcache.query import lists
+from ormcache.stats import counters
+from ormcache.writes import outbox
+from ormcache.writes.hooks import state_of
+from ormcache.writes.trust import Trust, trust_in
+from tests.plugins.redis_server import RedisServer
+from tests.testapp.models import Author
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
+
+
+@pytest.fixture
+def author(ormcache_redis: RedisServer) -> Author:
+    author = Author.objects.create(name="old", slug="a")
+    assert "old" == name() == name()
+    return author
+
+
+def name() -> str:
+    return str(Author.objects.get(slug="a").name)
+
+
+def own_trust() -> Trust:
+    state = state_of(connection)
+    trust_in(state)
+    trust: Trust = runtime.current().trusts[state.label]
+    return trust
+
+
+def look_again() -> None:
+    """Let the next read look into the outbox."""
+    trust = own_trust()
+    trust.belief = replace(trust.belief, renew_at=0.0)
+
+
+@pytest.mark.postgres
+def test_a_look_that_fails_spoils_no_transaction(
+    author: Author, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error would make PostgreSQL refuse every statement that follows."""
+    with outbox.own_connection(connection) as other:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("LOCK TABLE ormcache_outbox IN ACCESS EXCLUSIVE MODE")
+        try:
+            with transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL lock_timeout = 50")
+                look_again()
+                assert "old" == name()
+                author.name = "new"
+                author.save()
+        finally:
+            other.rollback()
+    assert "new" == name()
+    assert 1 == caplog.text.count("ormcache.outbox.unreadable")
+
+
+def test_another_thread_that_renews_makes_no_old_reply_new(
+    author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply was under way when the connection was lost, a write was noted, and replayed."""
+    cache = runtime.current()
+    keys = cache.keys(state_of(connection).label, Author._meta.db_table)
+    read = cache.store.mget
+
+    def mget(asked: Sequence[bytes]) -> tuple[bytes, list[bytes | None]]:
+        reply = read(asked)
+        if OutboxEntry.objects.filter(waiting=True).exists():
+            cache.store.contact += 1
+            own_trust()
+            assert not OutboxEntry.objects.filter(waiting=True).exists()
+        return reply
+
+    driver = connection.connection.cursor()
+    driver.execute("UPDATE testapp_author SET name = 'new'")
+    driver.close()
+    outbox.put(connection, [keys.row(author.pk), keys.lists])
+    monkeypatch.setattr(cache.store, "mget", mget)
+    assert "new" == Author.objects.get(pk=author.pk).name
+
+
+@pytest.mark.postgres
+def test_who_waits_for_a_connection_keeps_nobody_waiting(author: Author) -> None:
+    """In a pool it may wait for one of the very threads that read."""
+    may_connect, is_waiting = threading.Event(), threading.Event()
+    found: list[Any] = []
+
+    def wait_and_read() -> None:
+        mine: Any = connections["default"]
+        connect = mine.connect
+
+        def connect_later() -> None:
+            is_waiting.set()
+            found.append(may_connect.wait(10))
+            connect()
+
+        mine.connect = connect_later
+        try:
+            found.append(name())
+        finally:
+            mine.close()
+
+    look_again()
+    thread = threading.Thread(target=wait_and_read)
+    thread.start()
+    assert is_waiting.wait(10)
+    hits = counters["row_hit"]
+    assert ("old", 1) == (name(), counters["row_hit"] - hits)
+    may_connect.set()
+    thread.join()
+    assert [True, "old"] == found
+
+
+def test_a_long_replay_does_not_stop_the_other_threads(
+    author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, is_replaying = threading.Event(), threading.Event()
+    found: list[Any] = []
+    replay = outbox.replay
+
+    def replay_long(other: Any) -> int:
+        is_replaying.set()
+        found.append(may_end.wait(10))
+        return replay(other)
+
+    def look() -> None:
+        try:
+            own_trust()
+        finally:
+            connections.close_all()
+
+    outbox.put(connection, [b"key"])
+    monkeypatch.setattr(outbox, "replay", replay_long)
+    look_again()
+    thread = threading.Thread(target=look)
+    thread.start()
+    assert is_replaying.wait(10)
+    assert "old" == name()
+    may_end.set()
+    thread.join()
+    assert [True] == found
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="about fork")
+def test_a_process_forked_while_a_thread_looks(author: Author) -> None:
+    trust = own_trust()
+    connections.close_all()
+    with trust._lock:
+        child = os.fork()
+        if not child:
+            signal.alarm(5)
+            hits = counters["row_hit"]
+            os._exit(0 if ("old", 1) == (name(), counters["row_hit"] - hits) else 1)
+    assert 0 == os.waitpid(child, 0)[1]
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_entries_go_whatever_the_connection_commits(author: Author, autocommit: bool) -> None:
+    outbox.put(connection, [b"key"])
+    settings = connection.settings_dict
+    before, settings["AUTOCOMMIT"] = settings["AUTOCOMMIT"], autocommit
+    try:
+        with outbox.own_connection(connection) as other:
+            assert 1 == outbox.replay(other)
+    finally:
+        settings["AUTOCOMMIT"] = before
+    assert not OutboxEntry.objects.filter(waiting=True).exists()
+
+
+def write_elsewhere(author: Author, value: str) -> None:
+    """By a process that is cut off from the store: past the cache, with an entry."""
+    keys = runtime.current().keys(state_of(connection).label, Author._meta.db_table)
+    driver = connection.connection.cursor()
+    driver.execute(f"UPDATE testapp_author SET name = '{value}'")
+    driver.close()
+    outbox.put(connection, [keys.row(author.pk), keys.lists])
+
+
+def test_a_reply_that_is_older_than_its_look_allows(
+    author: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote meanwhile has waited for this look to be over, and no longer."""
+    cache = runtime.current()
+    read = cache.store.mget
+
+    def mget(asked: Sequence[bytes]) -> tuple[bytes, list[bytes | None]]:
+        reply = read(asked)
+        trust = cache.trusts[state_of(connection).label]
+        if not OutboxEntry.objects.exists():
+            write_elsewhere(author, "new")
+            time.sleep(max(0.0, trust.belief.until - time.monotonic()))
+        return reply
+
+    monkeypatch.setattr(cache.store, "mget", mget)
+    assert "new" == Author.objects.get(pk=author.pk).name
+
+
+def test_a_result_that_was_waited_for(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came before somebody who was cut off committed, and is taken after it."""
+    names = Author.objects.order_by("name").values_list("name", flat=True)
+    assert ["old"] == list(names)
+
+    def wait(flights: Flights, entry: Entry, *rest: Any) -> Turn:
+        payload = runtime.current().reader.read_entry(entry)
+        write_elsewhere(author, "new")
+        look_again()
+        return Turn(payload)
+
+    monkeypatch.setattr(lists.ListEntry, "read", lambda *rest: (rest[0]._look(), lists.MISSING)[1])
+    monkeypatch.setattr(Flights, "after_miss", wait)
+    assert ["new"] == list(names.all())
