@@ -1,0 +1,23 @@
+"""Every scenario has exactly the verdict that the documentation promises."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.model.explore import explore
+from tests.model.log_scenarios import LOGS
+from tests.model.scenarios import ALL, NEVER, Checked, found
+
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
+
+
+@pytest.mark.parametrize("checked", [*ALL.values(), *LOGS.values()], ids=[*ALL, *LOGS])
+def test_a_scenario(checked: Checked) -> None:
+    verdict = explore(checked.scenario)
+    assert verdict.is_complete
+    assert "" == verdict.error, f"{verdict}\n{verdict.error}\n{verdict.trace}"
+    assert checked.expected == found(verdict), f"{verdict}\n{verdict.example}"
+    # A cache that never answers is never stale.
+    assert verdict.hits > 0
+    assert verdict.kept > 0 or not checked.keeps
+    assert checked.expected == NEVER or verdict.example
