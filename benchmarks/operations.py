@@ -36,8 +36,8 @@ AUTHORS, ARTICLES, KEYS = 1_000, 20_000, 200
 Operation = Callable[[int], Any]
 
 
-def create() -> None:
-    """A fresh database with the same rows for both sides."""
+def create_database() -> None:
+    """A fresh database with empty tables."""
     options = connection.settings_dict
     name = options["NAME"]
     server = {"host": options["HOST"], "port": options["PORT"], "user": options["USER"]}
@@ -45,6 +45,11 @@ def create() -> None:
         admin.execute(f'DROP DATABASE IF EXISTS "{name}"')
         admin.execute(f'CREATE DATABASE "{name}"')
     call_command("migrate", run_syncdb=True, verbosity=0)
+
+
+def create() -> None:
+    """A fresh database with the same rows for both sides."""
+    create_database()
     for authors, articles in ((CachedAuthor, CachedArticle), (PlainAuthor, PlainArticle)):
         made: Any = [authors(name=f"Author {i}", slug=f"author-{i}") for i in range(AUTHORS)]
         authors._default_manager.bulk_create(made)
