@@ -46,13 +46,20 @@ class Partition:
         """``value`` as a part of a key; ``None`` when it is not surely what the row will hold."""
         if value is None or type(value) is self.kind:
             return value_token(value)
-        if self.kind is str or isinstance(value, float):
+        known = self.normalise(value)
+        return None if known is None else value_token(known)
+
+    def normalise(self, value: Any) -> Any:
+        """``value`` as the row will hold it; ``None`` when that is not sure."""
+        if type(value) is self.kind:
+            return value
+        if value is None or self.kind is str or isinstance(value, float):
             return None
         try:
             value = self.field.to_python(value)
         except Exception:
             return None
-        return value_token(value) if type(value) is self.kind else None
+        return value if type(value) is self.kind else None
 
 
 @dataclass(frozen=True, slots=True)

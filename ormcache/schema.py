@@ -37,6 +37,8 @@ class Table:
     generated: frozenset[str]
     roster: Roster
     loose_text_roster: Roster
+    is_link: bool
+    """Whether it does nothing but link the rows of two tables: an automatic many-to-many one."""
 
     def roster_on(self, vendor: str) -> Roster:
         """The partitions that count on a database of this kind. MySQL compares text loosely."""
@@ -151,6 +153,7 @@ def table_of(model: type[models.Model]) -> Table:
         generated=frozenset(item.column for item in fields if item.generated),
         roster=roster(found),
         loose_text_roster=roster(tuple(each for each in found if each.kind is not str)),
+        is_link=bool(meta.auto_created),
     )
 
 

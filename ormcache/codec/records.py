@@ -1,15 +1,21 @@
-"""Records of written rows: what the log of a stamp holds (see ``coherence.log``)."""
+"""Records of written rows: what the log of a stamp holds (see ``coherence.log``).
+
+There are two kinds. Of most tables a record names the rows by primary key. Of a table that does
+nothing but link the rows of two others it names the links by both ends: what changes by one is the
+part its ends have in a result, and its own key says nothing of them once it is gone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ormcache.codec.values import pack, unpack
 from ormcache.exceptions import Corrupt, Unrepresentable
 
 MOST_ROWS = 64
-"""Rows one record names."""
+"""Rows or links one record names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +34,20 @@ def pack_record(
 ) -> bytes | None:
     """The record of what was written; ``None`` for more than a record holds."""
     rows = [list(changed), list(inserted), list(deleted)]
-    if sum(map(len, rows)) > MOST_ROWS:
+    return _pack(rows) if sum(map(len, rows)) <= MOST_ROWS else None
+
+
+def pack_links(columns: Iterable[str], links: Sequence[Any]) -> bytes | None:
+    """The record of links that came or went, each by its values of ``columns``; ``None`` for more
+    than a record holds."""
+    if len(links) > MOST_ROWS:
         return None
+    return _pack([list(columns), [list(link) for link in links]])
+
+
+def _pack(record: list[Any]) -> bytes | None:
     try:
-        return pack(rows)
+        return pack(record)
     except Unrepresentable:
         return None
 
@@ -42,17 +58,42 @@ def rows_of(records: Sequence[bytes], pk_type: type) -> Written | None:
     rows = Written()
     kinds = (rows.changed, rows.inserted, rows.deleted)
     for record in records:
-        try:
-            found = unpack(record)
-        except Corrupt:
-            return None
-        if type(found) is not list or len(found) != len(kinds):
+        found = _lists_in(record, len(kinds))
+        if found is None or not all(_is_key(pk, pk_type) for pks in found for pk in pks):
             return None
         for into, pks in zip(kinds, found, strict=True):
-            if type(pks) is not list or not all(_is_key(pk, pk_type) for pk in pks):
-                return None
             into.update(pks)
     return rows
+
+
+def ends_of(records: Sequence[bytes], column: str, pk_type: type) -> set[object] | None:
+    """The values of ``column`` in the links that ``records`` name; ``None`` for what is no such
+    record."""
+    ends: set[object] = set()
+    for record in records:
+        found = _lists_in(record, 2)
+        if found is None or column not in found[0]:
+            return None
+        columns, links = found
+        position = columns.index(column)
+        for link in links:
+            if type(link) is not list or len(link) != len(columns):
+                return None
+            if not _is_key(link[position], pk_type):
+                return None
+            ends.add(link[position])
+    return ends
+
+
+def _lists_in(record: bytes, number: int) -> list[list[Any]] | None:
+    """The ``number`` lists a record consists of."""
+    try:
+        found = unpack(record)
+    except Corrupt:
+        return None
+    if type(found) is not list or len(found) != number:
+        return None
+    return found if all(type(each) is list for each in found) else None
 
 
 def _is_key(pk: object, pk_type: type) -> bool:

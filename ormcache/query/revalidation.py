@@ -5,8 +5,9 @@ were not written are as they were, so the question is about the written ones alo
 statement that names them by primary key answers it, however dear the query itself is. It runs
 where the query would have run, after the stamps were captured: it is a fill by other means.
 
-Two arguments, each of which needs that a row's part in the result depends on that row and on
-tables that have not changed (``_is_row_by_row``):
+Two arguments, each of which needs that a row's part in the result depends on that row, on its own
+links to others and on tables that have not changed (``_is_row_by_row``, ``_linked_by``). A row
+whose links have changed counts as written.
 
 - A list of pointers: ask the query of the written rows and those in the list, and no others. If
   they come out as the list has them, the list is right: rows that are in neither were not in it
@@ -15,7 +16,8 @@ tables that have not changed (``_is_row_by_row``):
 - Any result: if no written row meets those conditions of the query that do not read a changed
   column, no written row is part of the result now or was before. This needs all that was written
   to these rows: not of one that has left a partition, and may have changed unseen since. A row
-  that is younger than the result was no part of it, and is asked for under all conditions.
+  that is younger than the result was no part of it, and is asked for under all conditions. Of a
+  row whose links have changed only those conditions count that it meets by itself.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from django.db.models.lookups import Lookup, Transform
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.where import AND, WhereNode
 
-from ormcache.codec.records import rows_of
+from ormcache.codec.records import ends_of, rows_of
 from ormcache.codec.values import pack
 from ormcache.exceptions import Unrepresentable
 from ormcache.keys import meaning_of
@@ -49,6 +51,8 @@ class Changes:
 
     rows: frozenset[Any]
     columns: frozenset[str]
+    is_linked: bool
+    """Whether the links of some of these rows have changed."""
     is_new: bool
     """Whether all of these rows are younger than the result."""
     is_all: bool
@@ -64,11 +68,21 @@ def changes_of(
     if not changes or not _is_row_by_row(query, plan):
         return None
     table = query.get_meta().db_table
-    rows, new, moved, deleted = (set[Any]() for _ in range(4))
+    rows, new, moved, deleted, linked = (set[Any]() for _ in range(5))
     columns: set[str] = set()
     for stamp, records in changes.items():
-        meaning, written = meaning_of(stamp), rows_of(records, pk_type)
-        if meaning is None or meaning.table != table or written is None:
+        meaning = meaning_of(stamp)
+        if meaning is None:
+            return None
+        if meaning.table != table:
+            by = _linked_by(query, plan, meaning.table)
+            ends = None if by is None else ends_of(records, by, pk_type)
+            if ends is None:
+                return None
+            linked |= ends
+            continue
+        written = rows_of(records, pk_type)
+        if written is None:
             return None
         # What was deleted may be there: in a savepoint that was rolled back it was noted, too.
         rows |= written.changed | written.inserted | written.deleted
@@ -78,10 +92,29 @@ def changes_of(
             columns.add(meaning.column)
             if meaning.membership:
                 moved |= written.changed
-    if len(rows) > MOST_ROWS:
+    if len(rows | linked) > MOST_ROWS:
         return None
-    is_all = not deleted and moved <= new
-    return Changes(frozenset(rows), frozenset(columns), rows == new, is_all)
+    return Changes(
+        frozenset(rows | linked),
+        frozenset(columns),
+        is_linked=bool(linked),
+        is_new=rows == new and not linked,
+        is_all=not (deleted or moved),
+    )
+
+
+def _linked_by(query: Any, plan: Plan, table: str) -> str | None:
+    """The column by which a table is joined to the keys of the query's own rows; ``None`` if it
+    has another part in the query as well, or is joined to something else."""
+    if table not in plan.once:
+        return None
+    for join in _joins(query):
+        if join.table_name == table and join.parent_alias == _base(query):
+            (ours, theirs), *more = join.join_fields
+            if ours.primary_key and not more:
+                column: str = theirs.column
+                return column
+    return None
 
 
 def _is_row_by_row(query: Any, plan: Plan) -> bool:
@@ -94,7 +127,7 @@ def _is_row_by_row(query: Any, plan: Plan) -> bool:
         and not query.distinct_fields
         and not query.where.contains_aggregate
         and not query.where.contains_over_clause
-        and not any(join.filtered_relation for join in _joins(query))
+        and all(join.join_fields and not join.filtered_relation for join in _joins(query))
     )
 
 
@@ -108,7 +141,7 @@ def list_holds(
     pks, query = stored[0], queryset.query
     if (
         query.low_mark
-        or query.group_by is not None
+        or query.group_by not in (None, True)
         or any(each.contains_over_clause for each in query.annotations.values())
         or not all(map(_names_column, (*query.order_by, *(query.get_meta().ordering or ()))))
         or len(pks) + len(changes.rows) > MOST_ROWS
@@ -117,13 +150,12 @@ def list_holds(
     is_ordered = bool(query.order_by or (query.default_ordering and query.get_meta().ordering))
     if query.high_mark is not None:
         if not is_ordered:
+            # Which rows it has is the database's choice.
             return None
         if len(pks) >= query.high_mark and (not pks or pks[-1] in changes.rows):
             return None
     asked = queryset._chain()
-    asked.query.clear_limits()
     asked.query.add_q(Q(pk__in=[*changes.rows.difference(pks), *pks]))
-    asked.query.set_limits(0, query.high_mark)
     found = ask(asked)
     if is_ordered or stored[1]:
         return _is_same(found, stored)
@@ -149,12 +181,15 @@ def is_untouched(query: Any, changes: Changes, using: str) -> bool:
     if not changes.is_all:
         return False
     asked = query.clone()
+    if changes.is_linked:
+        # A row that has lost its links would not be found by them.
+        for join in _joins(query):
+            asked.unref_alias(join.table_alias, asked.alias_refcount[join.table_alias])
     if not changes.is_new:
         if any(column in changes.columns for column in _joined_by(query)):
             return False
-        asked.where = WhereNode(list(_lasting(query.where, query, changes.columns)), AND)
+        asked.where = WhereNode(list(_lasting(query, changes)), AND)
     asked.clear_limits()
-    asked.group_by = None
     asked.add_q(Q(pk__in=list(changes.rows)))
     return not asked.has_results(using)
 
@@ -174,18 +209,19 @@ def _joined_by(query: Any) -> Iterator[str]:
                 yield ours.column
 
 
-def _lasting(where: Any, query: Any, columns: frozenset[str]) -> Iterable[Any]:
-    """The conditions every row of the result has to meet that do not read ``columns``."""
+def _lasting(query: Any, changes: Changes) -> Iterable[Any]:
+    """The conditions every row of the result has to meet that read nothing that changed."""
+    where = query.where
     if where.negated or (where.connector != AND and len(where.children) > 1):
-        return [where] if _lasts(where, query, columns) else []
-    return [child for child in where.children if _lasts(child, query, columns)]
+        return [where] if _lasts(where, query, changes) else []
+    return [child for child in where.children if _lasts(child, query, changes)]
 
 
-def _lasts(node: Any, query: Any, columns: frozenset[str]) -> bool:
-    if not columns:
+def _lasts(node: Any, query: Any, changes: Changes) -> bool:
+    if not changes.columns and not changes.is_linked:
         return True
     if type(node) is WhereNode:
-        return all(_lasts(child, query, columns) for child in node.children)
+        return all(_lasts(child, query, changes) for child in node.children)
     if not isinstance(node, Lookup) or any(map(_is_expression, _values(node.rhs))):
         return False
     side = node.lhs
@@ -193,7 +229,9 @@ def _lasts(node: Any, query: Any, columns: frozenset[str]) -> bool:
         side = side.get_source_expressions()[0]
     if type(side) is not Col:
         return False
-    return side.alias != _base(query) or side.target.column not in columns
+    if side.alias != _base(query):
+        return not changes.is_linked
+    return side.target.column not in changes.columns
 
 
 def _base(query: Any) -> str | None:

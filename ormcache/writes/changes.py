@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ormcache import cells
-from ormcache.codec.records import pack_record
+from ormcache.codec.records import pack_links, pack_record
 from ormcache.codec.values import pack
 from ormcache.coherence.log import END
 from ormcache.exceptions import Corrupt, Unrepresentable
@@ -125,6 +125,8 @@ class TableChanges:
     def record(self, pks: Iterable[Any]) -> bytes:
         """What the log of a stamp says of a change in these rows."""
         table, inserted, deleted = self.writes.table, self.writes.inserted, self.writes.deleted
+        if table is not None and table.is_link:
+            return self._link_record(pks)
         if table is None or any(type(pk) is not table.pk_type for pk in pks):
             # An inserted row whose key nobody knows.
             return END
@@ -132,6 +134,31 @@ class TableChanges:
         gone = pks.intersection(deleted)
         new = pks.intersection(inserted) - gone
         return pack_record(pks - gone - new, new, gone) or END
+
+    def _link_record(self, pks: Iterable[Any]) -> bytes:
+        links = [self._link(pk) for pk in set(pks)]
+        if None in links:
+            return END
+        return pack_links([each.column for each in self._partitions], links) or END
+
+    def _link(self, pk: Any) -> list[Any] | None:
+        """Both ends of a link that came or went, ``None`` for an end that is not sure; ``None`` of
+        a link that may have been elsewhere."""
+        writes = self.writes
+        if pk in writes.inserted:
+            values = writes.inserted[pk]
+        elif pk in writes.deleted and not writes.rows[pk]:
+            named = writes.partitions.get(pk, {})
+            values = {column: [value] for column, value in named.items()}
+        else:
+            return None
+        ends = []
+        for partition in self._partitions:
+            found = values.get(partition.column, ())
+            if len(found) != 1:
+                return None
+            ends.append(partition.normalise(found[0]))
+        return ends
 
     def members(self) -> Iterable[Any]:
         """The rows that came or went."""

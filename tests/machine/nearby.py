@@ -64,7 +64,15 @@ def write(choice: Choice, schema_models: list[Model], text: str) -> str:
     models += [model for model, _ in named if model not in models]
     if not models:
         return writes.statement(choice, schema_models)
-    shape = choice.weighted(change=9, delete=2, create=2, other=1)
+    linked = [
+        (model, relation)
+        for model in schema_models
+        for relation in writes.managed(model)
+        if relation.many_to_many and queries.query_name(relation) in words
+    ]
+    shape = choice.weighted(change=9, delete=2, create=2, other=1, link=6 if linked else 0)
+    if shape == "link":
+        return writes.link(choice, *choice.of(linked))
     if shape == "change" and named:
         # What others are joined by counts more: it concerns them all.
         named += [each for each in named if f"{each[1].name}__" in text] * 2

@@ -223,14 +223,21 @@ def _get_or_create(choice: Choice, model: Model) -> str:
 
 def _link(choice: Choice, model: Model) -> str:
     """A write through a related manager."""
-    found = [
+    found = managed(model)
+    return link(choice, model, choice.of(found)) if found else _save(choice, model)
+
+
+def managed(model: Model) -> list[Any]:
+    """The relations of a model that have a related manager."""
+    return [
         each
         for each in queries.relations(model)
         if (each.many_to_many or each.one_to_many) and not queries.attribute(each).endswith("+")
     ]
-    if not found:
-        return _save(choice, model)
-    relation = choice.of(found)
+
+
+def link(choice: Choice, model: Model, relation: Any) -> str:
+    """A write through the related manager of this relation."""
     target = relation.related_model
     manager = f"{values.row(choice, model)}.{queries.attribute(relation)}"
     some = ", ".join(values.row(choice, target) for _ in range(1 + choice.below(2)))
