@@ -29,7 +29,7 @@ from django.db.models import BigIntegerField, Func
 from benchmarks.models import CachedAuthor
 from benchmarks.operations import create_database
 from ormcache import runtime
-from ormcache.coherence import flight, reader
+from ormcache.coherence import entry, flight, reader
 from ormcache.query import stable
 from ormcache.stats import counters, reset
 
@@ -148,13 +148,13 @@ def protection(*, on: bool) -> Iterator[None]:
         yield
         return
     flights: Any = flight.Flights
-    kept = flights.after_miss, reader.GRACE_MS, reader._EARLIEST
+    kept = flights.after_miss, reader.GRACE_MS, entry._EARLIEST
     flights.after_miss = at_once
-    reader.GRACE_MS, reader._EARLIEST = 0, -(10**9)
+    reader.GRACE_MS, entry._EARLIEST = 0, -(10**9)
     try:
         yield
     finally:
-        flights.after_miss, reader.GRACE_MS, reader._EARLIEST = kept
+        flights.after_miss, reader.GRACE_MS, entry._EARLIEST = kept
 
 
 def at_once(flights: flight.Flights, entry: Any, lease: bytes, stamp_ms: int) -> flight.Turn:

@@ -89,6 +89,12 @@ def stamp_of_value(value: Value) -> bytes:
     return STAMP + bytes(ROSTER_SIZE) + value.nonce
 
 
+def stamps_of(value: Value) -> list[bytes]:
+    """The stamps a value carries, one by one."""
+    stamps = value.stamps
+    return [stamps[i : i + STAMP_SIZE] for i in range(0, len(stamps), STAMP_SIZE)]
+
+
 def join_stamps(found: list[bytes | None]) -> bytes | None:
     """The stamps as a value carries them; ``None`` when one is absent, marked or no stamp."""
     for stamp in found:

@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass, field
 
 from ormcache import cells
-from ormcache.coherence.reader import LEASE_MS, Claim, Entry, Reader
+from ormcache.coherence.entry import Entry
+from ormcache.coherence.reader import LEASE_MS, Claim, Reader
 from ormcache.exceptions import StoreError
 from ormcache.stats import counters
 

@@ -8,17 +8,14 @@ elects the reader that runs the SQL (see ``coherence.flight``).
 
 from __future__ import annotations
 
-import math
 import random
-import struct
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ormcache import cells
-from ormcache.coherence.log import MOST_RECORDS, since
+from ormcache.coherence.entry import Entry, Outdated
 from ormcache.coherence.store import Command, Store
-from ormcache.keys import has_log, log_of
 
 LEASE_MS = 3000
 """How long a reader may take from lease to fill. A killed reader blocks a cell no longer."""
@@ -28,9 +25,6 @@ GRACE_MS = 10_000
 refreshes it."""
 
 _JITTER = 0.1
-# The earliest an entry can be refreshed, in times of its cost: exp(-20) of the reads come sooner.
-_EARLIEST = 20
-_EXPIRY = struct.Struct(">df")
 
 
 def lifetime_ms(timeout: float | None) -> int:
@@ -75,41 +69,6 @@ class Lease:
     nonce: bytes
     prefix: bytes
     taken_at: float
-
-
-@dataclass(slots=True)
-class Entry:
-    """One list entry wanted, and after the read what was found."""
-
-    key: bytes
-    fingerprint: bytes
-    stamps: Sequence[bytes]
-    """Keys of the stamps it relies on."""
-    rows: frozenset[bytes] = frozenset()
-    """Those of the stamps that are row cells: what counts of them is their nonce."""
-    rosters: Mapping[bytes, bytes] = field(default_factory=dict)
-    """By key of a table's lists stamp: the roster of partitions whose stamps are kept for it."""
-    is_narrow: bool = False
-    """Whether stamps of partitions stand among the stamps: they count only under that roster."""
-    found: Sequence[bytes | None] = ()
-    cell: bytes | None = None
-    epoch: bytes = b""
-    changes: dict[bytes, list[bytes]] | None = None
-    """Of an invalid entry, once its stamps are captured: by key of each stamp that has changed,
-    the records of its log since. ``None`` when it is not known what has changed."""
-    late: float | None = None
-    """Of a hit that should be refreshed: the seconds since its expiry, negative before it."""
-
-    @property
-    def is_marked(self) -> bool:
-        """Whether a writer is about to commit something it relies on."""
-        return any(map(cells.is_mark, self.found))
-
-    @property
-    def payload(self) -> bytes:
-        """What the cell holds, valid or not; empty when it is no value."""
-        value = cells.unpack_value(self.cell, len(self.stamps))
-        return b"" if value is None else value.payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +177,13 @@ class Reader:
         """The payload of a list entry if it is a hit: one round trip."""
         entry.epoch, found = self._store.mget((entry.key, *entry.stamps))
         entry.found = found[1:]
-        return _judge(entry, found[0])
+        return entry.judge(found[0])
 
     def poll(self, entry: Entry, lease: bytes) -> tuple[bytes | None, bytes | None]:
         """As ``read_entry``, and the entry's lease as it stands: one round trip."""
         entry.epoch, found = self._store.mget((entry.key, lease, *entry.stamps))
         entry.found = found[2:]
-        return _judge(entry, found[0]), found[1]
+        return entry.judge(found[0]), found[1]
 
     def capture(self, entry: Entry, stamp_ms: int) -> bytes | None:
         """The prefix under which the entry may be stored, to be made before its SQL runs.
@@ -232,33 +191,33 @@ class Reader:
         Creates absent stamps, which takes one round trip. ``None``: a writer is at work on
         something the list relies on, it may not be stored now.
         """
-        absent = _absent(entry)
+        absent = entry.absent()
         if absent is None:
             return None
-        old = _Old(entry)
+        old = Outdated(entry)
         if absent or old.changed:
-            commands = [*_stamping(entry, absent, stamp_ms), *old.commands()]
+            commands = [*entry.stamping(absent, stamp_ms), *old.commands()]
             epoch, replies = self._store.run(commands)
             if epoch != entry.epoch:
                 return None
-            _note(entry, absent, replies[: len(absent)])
+            entry.note(absent, replies[: len(absent)])
             entry.changes = old.changes(replies[len(absent) :])
-        return _prefix(entry)
+        return entry.prefix
 
     def elect(self, entry: Entry, lease: bytes, lease_ms: int, stamp_ms: int) -> Claim:
         """``capture``, and ask for the entry's lease: one round trip.
 
         The entry is looked at once more after that: whoever held the lease before has stored it.
         """
-        absent = _absent(entry)
+        absent = entry.absent()
         if absent is None:
             return Claim()
         token = cells.pack_lease(entry.epoch, cells.new_nonce())
-        old = _Old(entry)
+        old = Outdated(entry)
         # The holder is compared, not the reply of SET: a client that sent it twice was granted it.
         # MGET, because GET refuses a key of another type.
         commands: list[Command] = [
-            *_stamping(entry, absent, stamp_ms),
+            *entry.stamping(absent, stamp_ms),
             ("SET", lease, token, "NX", "PX", lease_ms),
             ("MGET", lease),
             ("MGET", entry.key),
@@ -269,12 +228,12 @@ class Reader:
         granted = holder == token
         if epoch != entry.epoch:
             return Claim(None, holder, granted)
-        _note(entry, absent, stamps)
-        prefix = _prefix(entry)
+        entry.note(absent, stamps)
+        prefix = entry.prefix
         if prefix is None or cell == entry.cell:
             entry.changes = old.changes(logs)
             return Claim(prefix, holder, granted)
-        return Claim(prefix, holder, granted, _judge(entry, cell))
+        return Claim(prefix, holder, granted, entry.judge(cell))
 
     def store_entry(
         self,
@@ -304,7 +263,7 @@ class Reader:
             commands.append(("UNLINK", lease))
         if random.random() < _PROLONG:
             stamps = [i for i, stamp in enumerate(entry.stamps) if stamp not in entry.rows]
-            commands += _stamping(entry, stamps, stamp_ms)
+            commands += entry.stamping(stamps, stamp_ms)
         keep = _kept_ms(px) or _HOLD_MS
         expires = int(now * 1000) + keep
         commands += [
@@ -346,33 +305,6 @@ _PROLONG = 1 / 16
 _OBSERVED = 1 + cells.EPOCH_SIZE + cells.FINGERPRINT_SIZE + cells.STAMP_SIZE + cells.NONCE_SIZE
 
 
-_NO_ROSTER = bytes(cells.ROSTER_SIZE)
-
-
-def _judge(entry: Entry, cell: bytes | None) -> bytes | None:
-    """The payload of a cell under the stamps just found, if it is a hit."""
-    entry.cell, entry.late, entry.changes = cell, None, None
-    if cell is None or cell[:1] != cells.VALUE:
-        return None
-    stamps = _as_stamps(entry.found)
-    if stamps is None:
-        return None
-    prefix = cells.value_prefix(entry.epoch, entry.fingerprint, stamps)
-    start = cells.value_offset(prefix)
-    if len(cell) < start or not cell.startswith(prefix):
-        return None
-    soft, cost = _EXPIRY.unpack_from(cell, start - _EXPIRY.size)
-    now = time.time()
-    # XFetch: the dearer the fill and the nearer the expiry, the likelier.
-    if (
-        soft
-        and now + cost * _EARLIEST >= soft
-        and now - cost * math.log(1 - random.random()) >= soft
-    ):
-        entry.late = now - soft
-    return cell[start:]
-
-
 def _kept_ms(px: int) -> int:
     """How long an entry that expires in ``px`` milliseconds is there; 0 stands for ever."""
     return px and px + min(px, GRACE_MS)
@@ -381,116 +313,3 @@ def _kept_ms(px: int) -> int:
 def _put(key: bytes, cell: bytes, px: int) -> Command:
     keep = _kept_ms(px)
     return ("SET", key, cell, "PX", keep) if keep else ("SET", key, cell)
-
-
-class _Old:
-    """What is left of an entry that its stamps have made invalid: it may hold all the same."""
-
-    def __init__(self, entry: Entry) -> None:
-        self._stamps: list[bytes] = []
-        self.changed: list[int] = []
-        """The positions of the stamps that are not those it was stored under; none when nothing
-        can be learned of it."""
-        self._entry = entry
-        value = cells.unpack_value(entry.cell, len(entry.stamps))
-        if (
-            value is None
-            or (value.epoch, value.fingerprint) != (entry.epoch, entry.fingerprint)
-            or (value.soft and not time.time() < value.soft)
-        ):
-            return
-        size = cells.STAMP_SIZE
-        self._stamps = [value.stamps[i : i + size] for i in range(0, len(value.stamps), size)]
-        found = zip(self._stamps, map(_as_stamp, entry.found), strict=True)
-        changed = [i for i, (old, new) in enumerate(found) if old != new]
-        if all(has_log(entry.stamps[i]) and not cells.is_mark(entry.found[i]) for i in changed):
-            self.changed = changed
-
-    def commands(self) -> list[Command]:
-        """What asks for the logs, to be sent after the commands that capture the stamps."""
-        return [("LRANGE", log_of(self._entry.stamps[i]), -MOST_RECORDS, -1) for i in self.changed]
-
-    def changes(self, logs: Sequence[object]) -> dict[bytes, list[bytes]] | None:
-        """By stamp, what its log says came after it."""
-        found: dict[bytes, list[bytes]] = {}
-        for i, log in zip(self.changed, logs, strict=True):
-            records = since(cells.nonce_of(self._stamps[i]), log)
-            if records is None:
-                return None
-            found[self._entry.stamps[i]] = records
-        return found or None
-
-
-def _absent(entry: Entry) -> list[int] | None:
-    """The positions of stamps that have to be made; ``None`` if they cannot: only a fill puts a
-    value into a row cell."""
-    absent = [
-        i for i, key in enumerate(entry.stamps) if not _is_known(entry.found[i], key in entry.rows)
-    ]
-    return None if any(entry.stamps[i] in entry.rows for i in absent) else absent
-
-
-def _stamping(entry: Entry, positions: Sequence[int], stamp_ms: int) -> list[Command]:
-    keys = [entry.stamps[i] for i in positions]
-    return [
-        ("STAMP", key, cells.new_stamp(entry.rosters.get(key, _NO_ROSTER)), stamp_ms)
-        for key in keys
-    ]
-
-
-def _note(entry: Entry, positions: Sequence[int], stamps: Sequence[bytes]) -> None:
-    found = list(entry.found)
-    for i, stamp in zip(positions, stamps, strict=True):
-        found[i] = stamp
-    entry.found = found
-
-
-def _prefix(entry: Entry) -> bytes | None:
-    stamps = _as_stamps(entry.found)
-    if stamps is None or not _has_rosters(entry):
-        return None
-    return cells.value_prefix(entry.epoch, entry.fingerprint, stamps)
-
-
-def is_foreign(entry: Entry) -> bool:
-    """Whether a table's writers keep the stamps of another roster than the entry relies on."""
-    found = zip(entry.stamps, entry.found, strict=True)
-    return entry.is_narrow and any(
-        key in entry.rosters and cells.roster_of(stamp) not in (None, entry.rosters[key])
-        for key, stamp in found
-    )
-
-
-def _has_rosters(entry: Entry) -> bool:
-    return not entry.is_narrow or all(
-        cells.roster_of(stamp) == entry.rosters[key]
-        for key, stamp in zip(entry.stamps, entry.found, strict=True)
-        if key in entry.rosters
-    )
-
-
-def _is_known(cell: bytes | None, is_row: bool) -> bool:
-    """Whether a stamp, or a row cell that counts as one, is there; a mark counts as there."""
-    if cell is None:
-        return False
-    return cell[:1] in ((cells.VALUE, cells.MARK) if is_row else (cells.STAMP, cells.MARK))
-
-
-def _as_stamps(found: Sequence[bytes | None]) -> bytes | None:
-    """Stamps joined; a row cell among them counts by its nonce, which every fill renews."""
-    try:
-        joined = b"".join(found)  # type: ignore[arg-type]  # None raises, which is the answer
-    except TypeError:
-        return None
-    if len(joined) == len(found) * cells.STAMP_SIZE and all(
-        cell[:1] == cells.STAMP  # type: ignore[index]
-        for cell in found
-    ):
-        return joined
-    return cells.join_stamps(list(map(_as_stamp, found)))
-
-
-def _as_stamp(cell: bytes | None) -> bytes | None:
-    """A stamp as it is; of a row cell what stands for it among stamps."""
-    value = cells.unpack_value(cell)
-    return cell if value is None else cells.stamp_of_value(value)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ormcache import cells, keys, runtime
 from ormcache.codec.values import unpack
-from ormcache.coherence.reader import GRACE_MS, Entry, is_foreign
+from ormcache.coherence.entry import Entry, as_stamp
+from ormcache.coherence.reader import GRACE_MS
 from ormcache.exceptions import Corrupt, StoreError
 from ormcache.query.explanation import CellState
 from ormcache.text import cli_text
@@ -29,7 +30,7 @@ def view_entry(
     another version of the code keeps other partitions."""
     try:
         ttl = _look(entry)
-        if is_foreign(entry):
+        if entry.is_foreign:
             entry.stamps, entry.is_narrow = coarse, False
             ttl = _look(entry)
     except StoreError as error:
@@ -61,10 +62,8 @@ def _entry_state(entry: Entry, ttl: int, timeout: float | None) -> CellState:
 
 def _judge(entry: Entry) -> tuple[str, str]:
     """The state of an entry for a reader of this version of the code, and why."""
-    marked = [
-        _name(key) for key, cell in zip(entry.stamps, entry.found, strict=True)
-        if cells.is_mark(cell)
-    ]  # fmt: skip
+    found = zip(entry.stamps, entry.found, strict=True)
+    marked = [_name(key) for key, cell in found if cells.is_mark(cell)]
     if marked:
         return "marked", f"a writer is about to commit; it changes {', '.join(marked)}"
     cell = entry.cell
@@ -92,19 +91,12 @@ def _why_stale(entry: Entry, value: cells.Value) -> str:
         return "stored by another query under this key, or by another version of the code"
     if value.epoch != entry.epoch:
         return "stored in another run of the server"
-    size = cells.STAMP_SIZE
-    held = [value.stamps[i * size : (i + 1) * size] for i in range(len(entry.stamps))]
     changed = [
         _name(key) + (" (gone)" if now is None else "")
-        for key, then, now in zip(entry.stamps, held, entry.found, strict=True)
-        if then != _as_stamp(now)
+        for key, then, now in zip(entry.stamps, cells.stamps_of(value), entry.found, strict=True)
+        if then != as_stamp(now)
     ]
     return f"changed since: {', '.join(changed)}" if changed else ""
-
-
-def _as_stamp(cell: bytes | None) -> bytes | None:
-    value = cells.unpack_value(cell)
-    return cell if value is None else cells.stamp_of_value(value)
 
 
 def _stamp_state(key: bytes, cell: bytes | None) -> CellState:

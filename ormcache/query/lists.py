@@ -16,8 +16,8 @@ from django.db import connections
 
 from ormcache import runtime
 from ormcache.codec.values import pack, unpack
+from ormcache.coherence.entry import Entry
 from ormcache.coherence.flight import Flights, Turn
-from ormcache.coherence.reader import Entry, is_foreign
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, fingerprint
@@ -230,7 +230,7 @@ class ListEntry:
         read = runtime.current().reader.read_entry
         self._belief = belief = trust_in(self.state)
         payload = read(self.entry)
-        if payload is None and is_foreign(self.entry):
+        if payload is None and self.entry.is_foreign:
             # Another version of the code keeps other partitions: rely on whole tables meanwhile.
             self.entry.stamps, self.entry.is_narrow = self._coarse, False
             payload = read(self.entry)

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from ormcache import cells
-from ormcache.coherence import flight, reader
+from ormcache.coherence import entry, flight, reader
 from ormcache.query import lists
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
@@ -47,7 +47,7 @@ class Aged:
     def draw(self, number: float) -> None:
         """The random number of every decision from now on."""
         fixed = SimpleNamespace(random=lambda: number)
-        self._monkeypatch.setattr(reader, "random", fixed)
+        self._monkeypatch.setattr(entry, "random", fixed)
 
 
 @pytest.fixture
@@ -165,8 +165,9 @@ def test_rows_are_not_refreshed_early(
     """They expire with their keys; what the cell says of its expiry changes nothing."""
     for _ in range(2):
         Author.objects.get(pk=author.pk)
-    monkeypatch.setattr(reader, "random", SimpleNamespace(random=lambda: 1 - 1e-9))
-    monkeypatch.setattr(reader, "time", SimpleNamespace(time=lambda: 2e10))
+    for module in (entry, reader):
+        monkeypatch.setattr(module, "random", SimpleNamespace(random=lambda: 1 - 1e-9))
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: 2e10))
     hits = counters["row_hit"]
     Author.objects.get(pk=author.pk)
     assert hits + 1 == counters["row_hit"]

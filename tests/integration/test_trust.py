@@ -14,8 +14,8 @@ import pytest
 from django.db import connection, connections, transaction
 
 from ormcache import runtime
+from ormcache.coherence.entry import Entry
 from ormcache.coherence.flight import Flights, Turn
-from ormcache.coherence.reader import Entry
 from ormcache.models import OutboxEntry
 from ormcache.query import lists
 from ormcache.stats import counters

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ormcache import cells
-from ormcache.coherence import reader
+from ormcache.coherence import entry as entries
+from ormcache.coherence.entry import Entry, Outdated
 from ormcache.coherence.log import since
-from ormcache.coherence.reader import Entry, Reader
+from ormcache.coherence.reader import Reader
 from ormcache.coherence.writer import Marked, Writer
 from ormcache.keys import has_log, log_of
 from tests.model import server, world
@@ -87,17 +88,17 @@ class ReadsLogsFirst(Reader):
     """The logs are read before the stamps are captured."""
 
     def capture(self, entry: Entry, stamp_ms: int) -> bytes | None:
-        absent = reader._absent(entry)
-        old = reader._Old(entry)
+        absent = entry.absent()
+        old = Outdated(entry)
         if absent is None or not absent or not old.changed:
             return super().capture(entry, stamp_ms)
         _, logs = self._store.run(old.commands())
-        epoch, stamps = self._store.run(reader._stamping(entry, absent, stamp_ms))
+        epoch, stamps = self._store.run(entry.stamping(absent, stamp_ms))
         if epoch != entry.epoch:
             return None
-        reader._note(entry, absent, stamps)
+        entry.note(absent, stamps)
         entry.changes = old.changes(logs)
-        return reader._prefix(entry)
+        return entry.prefix
 
 
 class CapturesAgain(Reader):
@@ -189,9 +190,9 @@ VARIANTS = [
         (of_two("RELEASE_LOGGED", released_without_end),),
     ),
     Variant("kept under stamps captured after the check", _counts, True, reader=CapturesAgain),
-    Variant("all of a log without the nonce", _evicted, False, ((reader, "since", _since_ever),)),
+    Variant("all of a log without the nonce", _evicted, False, ((entries, "since", _since_ever),)),
     Variant(
-        "nothing of a log without the nonce", _evicted, True, ((reader, "since", _since_nothing),)
+        "nothing of a log without the nonce", _evicted, True, ((entries, "since", _since_nothing),)
     ),
     Variant(
         "what was kept is not read back",

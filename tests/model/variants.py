@@ -12,7 +12,8 @@ from typing import Any
 from unittest.mock import patch
 
 from ormcache import cells
-from ormcache.coherence.reader import Entry, Lease, Reader, Rows
+from ormcache.coherence.entry import Entry
+from ormcache.coherence.reader import Lease, Reader, Rows
 from ormcache.coherence.writer import Marked, Writer
 from ormcache.writes import changes
 from ormcache.writes.invalidation import Invalidation
@@ -203,9 +204,9 @@ def comparing_all_but(ignored: int) -> type[Reader]:
             known = cells.unpack_value(entry.cell, len(entry.stamps))
             if payload is not None or known is None:
                 return payload
-            found, size = list(entry.found), cells.STAMP_SIZE
+            found = list(entry.found)
             number = ignored % len(found)
-            found[number] = known.stamps[number * size : (number + 1) * size]
+            found[number] = cells.stamps_of(known)[number]
             return known.payload if cells.join_stamps(found) == known.stamps else None
 
     return ComparesSomeStamps

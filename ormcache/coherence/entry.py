@@ -1,0 +1,195 @@
+"""A list entry: what its cell and its stamps say of it.
+
+A hit is a cell that starts with the epoch, the shape of the tables and the stamps as they are now.
+``coherence.reader`` exchanges all this with the store.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ormcache import cells
+from ormcache.coherence.log import MOST_RECORDS, since
+from ormcache.coherence.store import Command
+from ormcache.keys import has_log, log_of
+
+# The earliest an entry can be refreshed, in times of its cost: exp(-20) of the reads come sooner.
+_EARLIEST = 20
+_EXPIRY = struct.Struct(">df")
+_NO_ROSTER = bytes(cells.ROSTER_SIZE)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One list entry wanted, and after the read what was found."""
+
+    key: bytes
+    fingerprint: bytes
+    stamps: Sequence[bytes]
+    """Keys of the stamps it relies on."""
+    rows: frozenset[bytes] = frozenset()
+    """Those of the stamps that are row cells: what counts of them is their nonce."""
+    rosters: Mapping[bytes, bytes] = field(default_factory=dict)
+    """By key of a table's lists stamp: the roster of partitions whose stamps are kept for it."""
+    is_narrow: bool = False
+    """Whether stamps of partitions stand among the stamps: they count only under that roster."""
+    found: Sequence[bytes | None] = ()
+    """The stamps as they are."""
+    cell: bytes | None = None
+    epoch: bytes = b""
+    changes: dict[bytes, list[bytes]] | None = None
+    """Of an invalid entry, once its stamps are captured: by key of each stamp that has changed,
+    the records of its log since. ``None`` when it is not known what has changed."""
+    late: float | None = None
+    """Of a hit that should be refreshed: the seconds since its expiry, negative before it."""
+
+    def judge(self, cell: bytes | None) -> bytes | None:
+        """The payload of the entry's cell under the stamps just found, if it is a hit."""
+        self.cell, self.late, self.changes = cell, None, None
+        if cell is None or cell[:1] != cells.VALUE:
+            return None
+        stamps = _as_stamps(self.found)
+        if stamps is None:
+            return None
+        prefix = cells.value_prefix(self.epoch, self.fingerprint, stamps)
+        start = cells.value_offset(prefix)
+        if len(cell) < start or not cell.startswith(prefix):
+            return None
+        soft, cost = _EXPIRY.unpack_from(cell, start - _EXPIRY.size)
+        now = time.time()
+        # XFetch: the dearer the fill and the nearer the expiry, the likelier.
+        if (
+            soft
+            and now + cost * _EARLIEST >= soft
+            and now - cost * math.log(1 - random.random()) >= soft
+        ):
+            self.late = now - soft
+        return cell[start:]
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether a writer is about to commit something it relies on."""
+        return any(map(cells.is_mark, self.found))
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether a table's writers keep the stamps of another roster than it relies on."""
+        return self.is_narrow and any(
+            cells.roster_of(stamp) not in (None, roster) for stamp, roster in self._rosters()
+        )
+
+    @property
+    def payload(self) -> bytes:
+        """What the cell holds, valid or not; empty when it is no value."""
+        value = cells.unpack_value(self.cell, len(self.stamps))
+        return b"" if value is None else value.payload
+
+    @property
+    def prefix(self) -> bytes | None:
+        """What its value has to start with under the stamps found; ``None`` if one is no stamp."""
+        stamps = _as_stamps(self.found)
+        if stamps is None or (
+            self.is_narrow
+            and any(cells.roster_of(stamp) != roster for stamp, roster in self._rosters())
+        ):
+            return None
+        return cells.value_prefix(self.epoch, self.fingerprint, stamps)
+
+    def absent(self) -> list[int] | None:
+        """The positions of stamps that have to be made; ``None`` if they cannot: only a fill puts
+        a value into a row cell."""
+        absent = [
+            i
+            for i, key in enumerate(self.stamps)
+            if not _is_known(self.found[i], key in self.rows)
+        ]
+        return None if any(self.stamps[i] in self.rows for i in absent) else absent
+
+    def stamping(self, positions: Sequence[int], stamp_ms: int) -> list[Command]:
+        """What makes the stamps at these positions, or prolongs their lives."""
+        keys = [self.stamps[i] for i in positions]
+        return [
+            ("STAMP", key, cells.new_stamp(self.rosters.get(key, _NO_ROSTER)), stamp_ms)
+            for key in keys
+        ]
+
+    def note(self, positions: Sequence[int], stamps: Sequence[bytes]) -> None:
+        """Take ``stamps`` for what was found at these positions."""
+        found = list(self.found)
+        for i, stamp in zip(positions, stamps, strict=True):
+            found[i] = stamp
+        self.found = found
+
+    def _rosters(self) -> list[tuple[bytes | None, bytes]]:
+        """The lists stamps found, each with the roster it should have."""
+        found = zip(self.stamps, self.found, strict=True)
+        return [(stamp, self.rosters[key]) for key, stamp in found if key in self.rosters]
+
+
+class Outdated:
+    """What is left of an entry that its stamps have made invalid: it may hold all the same."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._stamps: list[bytes] = []
+        self.changed: list[int] = []
+        """The positions of the stamps that are not those it was stored under; none when nothing
+        can be learned of it."""
+        self._entry = entry
+        value = cells.unpack_value(entry.cell, len(entry.stamps))
+        if (
+            value is None
+            or (value.epoch, value.fingerprint) != (entry.epoch, entry.fingerprint)
+            or (value.soft and not time.time() < value.soft)
+        ):
+            return
+        self._stamps = cells.stamps_of(value)
+        found = zip(self._stamps, map(as_stamp, entry.found), strict=True)
+        changed = [i for i, (old, new) in enumerate(found) if old != new]
+        if all(has_log(entry.stamps[i]) and not cells.is_mark(entry.found[i]) for i in changed):
+            self.changed = changed
+
+    def commands(self) -> list[Command]:
+        """What asks for the logs, to be sent after the commands that capture the stamps."""
+        return [("LRANGE", log_of(self._entry.stamps[i]), -MOST_RECORDS, -1) for i in self.changed]
+
+    def changes(self, logs: Sequence[object]) -> dict[bytes, list[bytes]] | None:
+        """By stamp, what its log says came after it."""
+        found: dict[bytes, list[bytes]] = {}
+        for i, log in zip(self.changed, logs, strict=True):
+            records = since(cells.nonce_of(self._stamps[i]), log)
+            if records is None:
+                return None
+            found[self._entry.stamps[i]] = records
+        return found or None
+
+
+def as_stamp(cell: bytes | None) -> bytes | None:
+    """A stamp as it is; of a row cell what stands for it among stamps."""
+    value = cells.unpack_value(cell)
+    return cell if value is None else cells.stamp_of_value(value)
+
+
+def _is_known(cell: bytes | None, is_row: bool) -> bool:
+    """Whether a stamp, or a row cell that counts as one, is there; a mark counts as there."""
+    if cell is None:
+        return False
+    return cell[:1] in ((cells.VALUE, cells.MARK) if is_row else (cells.STAMP, cells.MARK))
+
+
+def _as_stamps(found: Sequence[bytes | None]) -> bytes | None:
+    """Stamps joined; a row cell among them counts by its nonce, which every fill renews."""
+    try:
+        joined = b"".join(found)  # type: ignore[arg-type]  # None raises, which is the answer
+    except TypeError:
+        return None
+    if len(joined) == len(found) * cells.STAMP_SIZE and all(
+        cell[:1] == cells.STAMP  # type: ignore[index]
+        for cell in found
+    ):
+        return joined
+    return cells.join_stamps(list(map(as_stamp, found)))
