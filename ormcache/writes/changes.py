@@ -127,12 +127,9 @@ class TableChanges:
         table, inserted, deleted = self.writes.table, self.writes.inserted, self.writes.deleted
         if table is not None and table.is_link:
             return self._link_record(pks)
-        if table is None or any(type(pk) is not table.pk_type for pk in pks):
-            # An inserted row whose key nobody knows.
-            return END
         pks = set(pks)
-        gone = pks.intersection(deleted)
-        new = pks.intersection(inserted) - gone
+        gone, new = pks.intersection(deleted), pks.intersection(inserted)
+        # What stands for the key of a row nobody knows is in no record.
         return pack_record(pks - gone - new, new, gone) or END
 
     def _link_record(self, pks: Iterable[Any]) -> bytes:

@@ -248,8 +248,9 @@ class Touching:
     def records(self, known: Iterable[bytes]) -> dict[bytes, bytes | None]:
         """The stamps without those ``known``, and what to add to their logs; ``None`` for one
         that has none."""
+        known = set(known)
         return {
             stamp: changes.record(pks) if has_log(stamp) else None
             for stamp, (changes, pks) in self._rows.items()
-            if stamp not in set(known)
+            if stamp not in known
         }

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 import ormcache
 from ormcache import cells, runtime
+from ormcache.codec.records import pack_record
 from ormcache.codec.values import pack
 from ormcache.coherence import flight
 from ormcache.coherence.log import MOST_RECORDS
@@ -282,7 +283,39 @@ def test_while_a_writer_is_at_work(authors: list[Author], raw: redis.Redis) -> N
     assert before == raw.get(entry(raw))
 
 
+def test_a_writer_that_begins_after_the_look(
+    authors: list[Author], raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count() -> int:
+        number: int = early().filter(active=False).count()
+        return number
+
+    count()
+    (stamp,) = named(raw, "*:testapp_author:col:name")
+    rename(authors[5], "name 7")
+    mark, record = runtime.current().writer.mark, pack_record([authors[5].pk], [], [])
+
+    def begin() -> None:
+        mark(bytes(16), [stamp], records={stamp: record})
+
+    after(monkeypatch, Reader, "read_entry", once(begin))
+    assert 0 == read(count)
+
+
 # What is stored again
+
+
+def test_the_lease_is_given_back(
+    authors: list[Author], raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flight, "CHEAP", 0.0)
+    ids(early())
+    rename(authors[5], "name 7")
+    asked: list[bytes] = []
+    after(monkeypatch, Reader, "elect", lambda: asked.extend(named(raw, "*:lease:*")))
+    assert 1 == read()
+    assert 1 == len(asked)
+    assert [] == named(raw, "*:lease:*")
 
 
 def test_the_expiry_stays(authors: list[Author], raw: redis.Redis) -> None:
@@ -293,7 +326,7 @@ def test_the_expiry_stays(authors: list[Author], raw: redis.Redis) -> None:
     again = value_of(raw)
     assert value.nonce != again.nonce
     assert (value.soft, value.cost) == (again.soft, again.cost)
-    assert raw.pttl(entry(raw)) <= left
+    assert 0 < raw.pttl(entry(raw)) <= left
 
 
 def test_no_expiry_stays_none(authors: list[Author], raw: redis.Redis) -> None:
@@ -386,6 +419,17 @@ def test_a_log_that_is_gone(authors: list[Author], raw: redis.Redis) -> None:
     rename(authors[5], "name 7")
     raw.delete(log(raw))
     assert 0 == read()
+
+
+def test_one_log_of_two_that_is_gone(authors: list[Author], raw: redis.Redis) -> None:
+    def make() -> Any:
+        return early().filter(active=True)
+
+    ids(make())
+    rename(authors[4], "name 00")
+    raw.delete(log(raw))
+    Author.objects.filter(pk=authors[5].pk).update(active=False)
+    assert 0 == read(make)
 
 
 def test_a_log_of_another_type(authors: list[Author], raw: redis.Redis) -> None:

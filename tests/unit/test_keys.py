@@ -110,8 +110,8 @@ def test_what_stands_for_unknown_rows_has_no_log(key: bytes) -> None:
     assert meaning_of(key) is None
 
 
-@pytest.mark.parametrize("namespace", ["site", "{site}", "a}b{c"])
-def test_a_stamp_and_its_log_share_a_slot(namespace: str) -> None:
-    keys = TableKeys(namespace, "{default", "t}")
+@pytest.mark.parametrize("table", ["t", "{t}", "t{", "t}", "a}b{c"])
+def test_a_stamp_and_its_log_share_a_slot(table: str) -> None:
+    keys = TableKeys("site", "default", table)
     for stamp in (keys.rows, keys.column("{c}"), keys.partition("{f}", b"5")):
         assert key_slot(stamp) == key_slot(log_of(stamp))
