@@ -51,10 +51,10 @@ class Changes:
 
     rows: frozenset[Any]
     columns: frozenset[str]
-    is_linked: bool
-    """Whether the links of some of these rows have changed."""
-    is_new: bool
-    """Whether all of these rows are younger than the result."""
+    new: frozenset[Any]
+    """Those of the rows that are younger than the result."""
+    linked: frozenset[Any]
+    """Those whose links have changed."""
     is_all: bool
     """Whether these rows are there, and nothing else that the query reads was written to them,
     except to those that are younger than the result."""
@@ -97,8 +97,8 @@ def changes_of(
     return Changes(
         frozenset(rows | linked),
         frozenset(columns),
-        is_linked=bool(linked),
-        is_new=rows == new and not linked,
+        frozenset(new),
+        frozenset(linked),
         is_all=not (deleted or moved),
     )
 
@@ -177,21 +177,32 @@ def _names_column(term: Any) -> bool:
 
 
 def is_untouched(query: Any, changes: Changes, using: str) -> bool:
-    """Whether no written row has, or had, a part in the result. One statement."""
+    """Whether no written row has, or had, a part in the result. One statement for each kind of
+    rows: new ones, those with other links than before, and the others."""
     if not changes.is_all:
         return False
+    linked = changes.linked - changes.new
+    others = changes.rows - changes.new - linked
+    if others and any(column in changes.columns for column in _joined_by(query)):
+        return False
+    return not (
+        _is_met(query, changes.new, using)
+        or _is_met(_by_itself(query, changes.columns), linked, using)
+        or _is_met(_lasting(query, changes.columns), others, using)
+    )
+
+
+def _is_met(query: Any, rows: frozenset[Any], using: str) -> bool:
+    """Whether one of the rows meets the conditions of the query."""
+    if not rows:
+        return False
     asked = query.clone()
-    if changes.is_linked:
-        # A row that has lost its links would not be found by them.
-        for join in _joins(query):
-            asked.unref_alias(join.table_alias, asked.alias_refcount[join.table_alias])
-    if not changes.is_new:
-        if any(column in changes.columns for column in _joined_by(query)):
-            return False
-        asked.where = WhereNode(list(_lasting(query, changes)), AND)
     asked.clear_limits()
-    asked.add_q(Q(pk__in=list(changes.rows)))
-    return not asked.has_results(using)
+    # A group may be named by what is not joined any more.
+    asked.group_by = None
+    asked.add_q(Q(pk__in=list(rows)))
+    found: bool = asked.has_results(using)
+    return found
 
 
 def _joins(query: Any) -> Iterator[Any]:
@@ -209,29 +220,51 @@ def _joined_by(query: Any) -> Iterator[str]:
                 yield ours.column
 
 
-def _lasting(query: Any, changes: Changes) -> Iterable[Any]:
-    """The conditions every row of the result has to meet that read nothing that changed."""
+def _by_itself(query: Any, columns: frozenset[str]) -> Any:
+    """The query with those of its conditions that a row meets by itself, whatever else it is
+    linked to, and that do not read ``columns``."""
+    asked = query.clone()
+    for join in _joins(query):
+        # A row that has lost its links would not be found by them.
+        asked.unref_alias(join.table_alias, asked.alias_refcount[join.table_alias])
+    base = _base(query)
+    kept = _necessary(query, lambda column: column.alias == base and _is_kept(column, columns))
+    asked.where = WhereNode(kept, AND)
+    return asked
+
+
+def _lasting(query: Any, columns: frozenset[str]) -> Any:
+    """The query with those of its conditions that do not read ``columns`` of its own table."""
+    if not columns:
+        return query
+    asked, base = query.clone(), _base(query)
+    kept = _necessary(query, lambda column: column.alias != base or _is_kept(column, columns))
+    asked.where = WhereNode(kept, AND)
+    return asked
+
+
+def _is_kept(column: Col, columns: frozenset[str]) -> bool:
+    return column.target.column not in columns
+
+
+def _necessary(query: Any, lasts: Callable[[Col], bool]) -> list[Any]:
+    """The conditions every row of the result has to meet, as far as they are about columns that
+    ``lasts`` accepts."""
     where = query.where
     if where.negated or (where.connector != AND and len(where.children) > 1):
-        return [where] if _lasts(where, query, changes) else []
-    return [child for child in where.children if _lasts(child, query, changes)]
+        return [where] if _is_about(where, lasts) else []
+    return [child for child in where.children if _is_about(child, lasts)]
 
 
-def _lasts(node: Any, query: Any, changes: Changes) -> bool:
-    if not changes.columns and not changes.is_linked:
-        return True
+def _is_about(node: Any, lasts: Callable[[Col], bool]) -> bool:
     if type(node) is WhereNode:
-        return all(_lasts(child, query, changes) for child in node.children)
+        return all(_is_about(child, lasts) for child in node.children)
     if not isinstance(node, Lookup) or any(map(_is_expression, _values(node.rhs))):
         return False
     side = node.lhs
     while isinstance(side, Transform) and len(side.get_source_expressions()) == 1:
         side = side.get_source_expressions()[0]
-    if type(side) is not Col:
-        return False
-    if side.alias != _base(query):
-        return not changes.is_linked
-    return side.target.column not in changes.columns
+    return type(side) is Col and lasts(side)
 
 
 def _base(query: Any) -> str | None:

@@ -185,20 +185,19 @@ def _note_touched(
     values = {field.column: _plain(value, field) for field, value in changes or ()}
     for pk, partitions in rows.items():
         # What a row is before this statement need not be what was committed.
-        is_first = pk not in writes.rows
+        committed = writes.partitions.get(pk, {}) if pk in writes.rows else partitions
         if changes is None:
             writes.delete_row(pk)
         else:
             writes.write_row(pk, values)
         if writes.whole:
             return
-        if is_first:
-            # Nor is what the statement itself has set.
-            writes.partitions[pk] = {
-                column: value
-                for column, value in partitions.items()
-                if are_old or column not in values
-            }
+        # Nor is what the statement itself has set.
+        writes.partitions[pk] = {
+            column: value
+            for column, value in partitions.items()
+            if (are_old or column not in values) and committed.get(column, UNKNOWN) == value
+        }
 
 
 def _note_update(

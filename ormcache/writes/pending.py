@@ -38,7 +38,8 @@ class TableWrites:
     """New rows; by primary key where the database gave it: then no older row had the same."""
 
     partitions: dict[Any, dict[str, Any]] = field(default_factory=dict)
-    """By primary key: values of partitions that the database named for a row written."""
+    """By primary key: values of partitions that the database named for a row, as it was before
+    the first write to it and is to the last one."""
 
     def touches(self, pk: Any) -> bool:
         """Whether the row may differ from its committed state."""
@@ -55,6 +56,8 @@ class TableWrites:
         if pk not in self.inserted and pk not in self.rows and self._is_full():
             self.write_all()
             return
+        # After a savepoint was rolled back others may have written the row in between.
+        self.partitions.pop(pk, None)
         row = self.rows.setdefault(pk, {})
         # What happens to a row of this transaction's own concerns lists by its new values only.
         into = self.inserted.get(pk, row)

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F, OuterRef, Subquery
 from django.test.utils import CaptureQueriesContext
 
-from ormcache import databases
+from ormcache import bypass, databases
 from ormcache.stats import counters
 from ormcache.writes import announce, returning, sqlwatch, watched
 from ormcache.writes.hooks import state_of
@@ -437,3 +437,61 @@ def test_what_the_database_deletes_along_with_them(
     sqlwatch.forget()
     with pytest.raises(Comment.DoesNotExist):
         Comment.objects.get(pk=comment.pk)
+
+
+LINKS = Article.tags.through
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda link, _: link.delete(),
+        lambda link, _: link.get().delete(),
+        lambda link, tag: link.update(tag=tag),
+        lambda link, tag: link.update(article=Article.nocache.get(title="kept")),
+    ],
+    ids=["delete", "delete one", "update", "move"],
+)
+def test_a_row_that_others_wrote_after_a_savepoint(
+    article: Article, vendor: None, write: Callable[[Any, Tag], Any]
+) -> None:
+    """What it was before the savepoint does not tell which lists it is in."""
+    other = Article.objects.create(title="other", author=article.author, published=True)
+    tags = [Tag.objects.create(name=name) for name in "ab"]
+    link = LINKS.objects.filter(pk=LINKS.objects.create(article=article, tag=tags[0]).pk)
+
+    def read() -> list[Any]:
+        return [
+            [other.tags.count(), Article.objects.filter(tags=tag, published=True).count()]
+            for tag in tags
+        ]
+
+    with transaction.atomic():
+        with transaction.atomic():
+            link.delete()
+            transaction.set_rollback(True)
+        elsewhere(lambda: link.all().update(article=other))
+        assert [[1, 1], [1, 0]] == elsewhere(read)
+        write(link, tags[1])
+    found = read()
+    with bypass():
+        assert read() == found
+
+
+@pytest.mark.parametrize("verb", ["update", "delete"])
+def test_a_row_that_moves_before_it_is_written_again(
+    article: Article, vendor: None, verb: str
+) -> None:
+    """The second statement shows where the first has put it, not where it was."""
+    bob = Author.objects.create(name="bob", slug="bob")
+
+    def read() -> list[int]:
+        return [author.articles.count() for author in (article.author, bob)]
+
+    assert [1, 0] == read()
+    row = Article.objects.filter(title="kept")
+    with transaction.atomic():
+        row.update(author=bob)
+        row.update(views=5) if verb == "update" else row.delete()
+    assert [0, int(verb == "update")] == read()

@@ -279,6 +279,24 @@ KEPT: dict[str, tuple[Read, Write]] = {
         lambda: Tag.objects.filter(articles__views__lt=5, name="a").count(),
         put(3, "b"),
     ),
+    "new rows with other links, and old ones": (
+        lambda: tagged("a").count(),
+        in_turn(
+            create(title="t6", published=True),
+            put(6, "b"),
+            create(title="t7"),
+            put(7, "a"),
+            put(4, "a"),
+        ),
+    ),
+    "links and columns": (
+        lambda: tagged("a").filter(views__gt=5).count(),
+        in_turn(change(4, views=41), put(5, "a"), change(1, views=1)),
+    ),
+    "groups by what is linked": (
+        lambda: list(A.filter(views__lt=15).values("tags__name").annotate(n=Count("pk"))),
+        put(4, "a"),
+    ),
     "groups, one for each row": (
         lambda: A.filter(views__lt=15).annotate(n=Count("tags")).order_by("pk"),
         in_turn(put(4, "a"), change(4, views=41)),
