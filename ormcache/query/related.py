@@ -167,6 +167,7 @@ def follow(
     positions: list[int] = list(range(len(instances)))
     level = [_step(branch, instances, rows, positions, stored) for branch in branches]
     places = {id(step): positions for step in level}
+    returns: list[tuple[Any, Any, Any]] = []
     while level:
         wanted = [
             Wanted(
@@ -178,13 +179,17 @@ def follow(
         following: list[_Step] = []
         next_places: dict[int, list[int]] = {}
         for step, found in zip(level, wanted, strict=True):
-            far, far_rows, far_places = _attach(step, found, places[id(step)], db, fetch_mode)
+            far, far_rows, far_places = _attach(
+                step, found, places[id(step)], db, fetch_mode, returns
+            )
             for branch in step.branch.branches:
                 if far:
                     new = _step(branch, far, far_rows, far_places, stored)
                     following.append(new)
                     next_places[id(new)] = far_places
         level, places = following, next_places
+    for set_far, other, instance in returns:
+        set_far(other, instance)
 
 
 def _step(
@@ -201,10 +206,18 @@ def _step(
 
 
 def _attach(
-    step: _Step, found: Wanted, positions: list[int], db: str, fetch_mode: Any
+    step: _Step,
+    found: Wanted,
+    positions: list[int],
+    db: str,
+    fetch_mode: Any,
+    returns: list[tuple[Any, Any, Any]],
 ) -> tuple[list[Any], list[Row], list[int]]:
     """Hang a level's instances on the one before. Each gets an instance of its own, as from
-    Django."""
+    Django.
+
+    ``returns`` are the ways back, to be set last: a branch that follows one gives way to it.
+    """
     branch, schema = step.branch, step.branch.schema
     build = builder(branch.model, schema.attnames, db, fetch_mode)
     far: list[Any] = []
@@ -228,7 +241,7 @@ def _attach(
         other = build(row)
         branch.set_near(instance, other)
         if branch.set_far is not None:
-            branch.set_far(other, instance)
+            returns.append((branch.set_far, other, instance))
         far.append(other)
         far_rows.append(row)
         far_places.append(position)

@@ -252,6 +252,14 @@ def test_a_missing_reverse_one_to_one(authors: list[Author]) -> None:
             _ = Author.objects.get(pk=none.pk).profile
 
 
+@pytest.mark.parametrize("path", ["profile", "profile__author"])
+def test_the_way_back_leads_to_where_it_began(authors: list[Author], path: str) -> None:
+    Profile.objects.create(author=authors[0])
+    for manager in (Author.nocache, Author.objects, Author.objects):
+        found: Author = manager.select_related(path).get(pk=authors[0].pk)
+        assert found is found.profile.author
+
+
 def test_prefetch_to_an_attribute(
     article: Article, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
