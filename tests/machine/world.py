@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core import exceptions
-from django.db import DatabaseError, connection, models, transaction
+from django.db import DatabaseError, OperationalError, connection, models, transaction
 from django.db.models import expressions, functions
 
 import ormcache
@@ -156,8 +156,15 @@ class World:
             cursor.execute(quoted(text), params or None)
 
     def do_sql_many(self, text: str, params: list[tuple[Any, ...]]) -> None:
-        with connection.cursor() as cursor:
-            cursor.executemany(quoted(text), params)
+        try:
+            with connection.cursor() as cursor:
+                cursor.executemany(quoted(text), params)
+        except (IndexError, OperationalError) as error:
+            if connection.vendor != "postgresql" or connection.in_atomic_block:
+                raise
+            # When a deferred constraint refuses, psycopg is stuck in its pipeline.
+            connection.close()
+            raise DatabaseError(error) from error
 
     def do_insert(self, model: Any, **values: Any) -> None:
         self.do_sql(*_insertion(model(**values)))
