@@ -255,8 +255,10 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 def _is_locked(found: Any) -> bool:
-    """Whether the database had the rows locked: TRUNCATE keeps readers out, too."""
-    return type(found) is tuple and found[:2] == ("raised", "OperationalError")
+    """Whether the database had the rows locked: TRUNCATE keeps readers out, too. A transaction of
+    PostgreSQL in which that has happened answers nothing any more."""
+    errors = ("raised", "OperationalError"), ("raised", "InternalError")
+    return type(found) is tuple and found[:2] in errors
 
 
 def _is_refused(found: Any) -> bool:
