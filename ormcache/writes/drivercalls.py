@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any
 
 from ormcache.writes.sqlwatch import Watch
@@ -21,54 +22,45 @@ def watch_driver_calls(connection: Any, watch: Watch) -> None:
 def _making(make: Callable[[Any], Any], watch: Watch) -> Callable[[Any], Any]:
     def made(cursor: Any) -> Any:
         wrapper = make(cursor)
-        for name, watched in _WATCHED.items():
-            if hasattr(cursor, name):
-                setattr(wrapper, name, watched(getattr(cursor, name), wrapper, watch))
+        for name, watched in _calls_of(cursor.__class__):
+            # None of them knows the wrapper: in a cycle cursors would wait for the garbage
+            # collector.
+            setattr(wrapper, name, partial(watched, cursor, watch))
         return wrapper
 
     return made
 
 
-def _copy(original: Any, wrapper: Any, watch: Watch) -> Any:
-    @contextmanager
-    def copy(statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        with (
-            watch.passing(statement, {"cursor": wrapper}),
-            original(statement, *args, **kwargs) as running,
-        ):
-            yield running
-
-    return copy
+@cache
+def _calls_of(kind: Any) -> list[tuple[str, Callable[..., Any]]]:
+    return [(name, watched) for name, watched in _WATCHED if hasattr(kind, name)]
 
 
-def _stream(original: Any, wrapper: Any, watch: Watch) -> Any:
-    def stream(query: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        with watch.passing(query, {"cursor": wrapper}):
-            yield from original(query, *args, **kwargs)
-
-    return stream
+@contextmanager
+def _copy(cursor: Any, watch: Watch, statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    with watch.passing(statement, cursor), cursor.copy(statement, *args, **kwargs) as running:
+        yield running
 
 
-def _copy_expert(original: Any, wrapper: Any, watch: Watch) -> Any:
-    def copy_expert(sql: Any, *args: Any, **kwargs: Any) -> Any:
-        with watch.passing(sql, {"cursor": wrapper}):
-            return original(sql, *args, **kwargs)
-
-    return copy_expert
+def _stream(cursor: Any, watch: Watch, query: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    with watch.passing(query, cursor):
+        yield from cursor.stream(query, *args, **kwargs)
 
 
-def _copy_from(original: Any, wrapper: Any, watch: Watch) -> Any:
-    def copy_from(file: Any, table: str, *args: Any, **kwargs: Any) -> Any:
-        with watch.passing(f'COPY "{table}" FROM STDIN', {"cursor": wrapper}):
-            return original(file, table, *args, **kwargs)
+def _copy_expert(cursor: Any, watch: Watch, sql: Any, *args: Any, **kwargs: Any) -> Any:
+    with watch.passing(sql, cursor):
+        return cursor.copy_expert(sql, *args, **kwargs)
 
-    return copy_from
+
+def _copy_from(cursor: Any, watch: Watch, file: Any, table: str, *args: Any, **kwargs: Any) -> Any:
+    with watch.passing(f'COPY "{table}" FROM STDIN', cursor):
+        return cursor.copy_from(file, table, *args, **kwargs)
 
 
 # psycopg has the first two, psycopg2 the others.
-_WATCHED: dict[str, Callable[[Any, Any, Watch], Any]] = {
-    "copy": _copy,
-    "stream": _stream,
-    "copy_expert": _copy_expert,
-    "copy_from": _copy_from,
-}
+_WATCHED: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("copy", _copy),
+    ("stream", _stream),
+    ("copy_expert", _copy_expert),
+    ("copy_from", _copy_from),
+)

@@ -35,7 +35,7 @@ class Watch:
     def __call__(
         self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        text = sql if type(sql) is str else _text(sql, context)
+        text = sql if type(sql) is str else _text(sql, context["cursor"].cursor)
         statement = parse(text)
         if statement.kind is Kind.READ:
             return execute(sql, params, many, context)
@@ -55,9 +55,9 @@ class Watch:
         return self._watched(statement, text, run, None if many else params, driver)
 
     @contextmanager
-    def passing(self, sql: Any, context: dict[str, Any]) -> Iterator[None]:
-        """Around a statement that goes to the driver past the wrappers: COPY, a stream."""
-        text = sql if type(sql) is str else _text(sql, context)
+    def passing(self, sql: Any, cursor: Any) -> Iterator[None]:
+        """Around a statement that goes to the driver's cursor directly: COPY, a stream."""
+        text = sql if type(sql) is str else _text(sql, cursor)
         statement, state = parse(text), self._state
         if statement.visibility:
             state.visibility_changes()
@@ -238,12 +238,12 @@ def forget() -> None:
     _tables.cache_clear()
 
 
-def _text(sql: Any, context: dict[str, Any]) -> str:
+def _text(sql: Any, cursor: Any) -> str:
     """The statement as text; psycopg's composed statements and bytes are accepted, too."""
     if isinstance(sql, str):
         return str(sql)
     if isinstance(sql, bytes | bytearray):
         return sql.decode("utf-8", "replace")
     if hasattr(sql, "as_string"):
-        return str(sql.as_string(context["cursor"].cursor))
+        return str(sql.as_string(cursor))
     return str(sql)
