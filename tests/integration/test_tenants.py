@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings as project
-from django.db import transaction
+from django.db import connection, transaction
 
 from tests.integration.aliases import another_alias, sql
 from tests.integration.authors import seen, stored
@@ -65,6 +65,26 @@ def test_another_search_path(author: Author, statement: str) -> None:
 
     assert ("tenant", ["tenant"]) == elsewhere(read)
     assert ("old", ["old"]) == elsewhere(lambda: seen(author))
+
+
+@pytest.mark.usefixtures("tenant_schema")
+def test_data_on_another_search_path(author: Author) -> None:
+    """No rows are read for it, which would show that they are others."""
+    Author.objects.create(name="other", slug="b")
+
+    def read() -> tuple[int, list[str]]:
+        names = Author.objects.order_by("name").values_list("name", flat=True)
+        return Author.objects.count(), list(names)
+
+    def of_tenant() -> tuple[int, list[str]]:
+        with connection.cursor() as cursor:
+            cursor.execute("SET search_path TO tenant, public")
+        return read()
+
+    for _ in range(2):
+        assert (2, ["old", "other"]) == read()
+    assert (1, ["tenant"]) == elsewhere(of_tenant)
+    assert (2, ["old", "other"]) == read()
 
 
 @pytest.mark.usefixtures("tenant_schema")
