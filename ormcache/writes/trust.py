@@ -34,8 +34,8 @@ logger = logging.getLogger("ormcache")
 _RENEW = 0.75
 _RETRY = 0.5
 _MINUTE = 60.0
-_PATIENCE = 0.1
-"""Seconds a thread waits for another that looks. A long replay must not stop them all."""
+_PATIENCE = 2.0
+"""Seconds a thread waits for another that looks, unless it is known that this takes long."""
 _CLEAR_EVERY = 5.0
 
 
@@ -70,6 +70,7 @@ class Trust:
     def __init__(self, store: Any) -> None:
         self._store = store
         self._lock = threading.Lock()
+        self._takes_long = False
         self._has_table = False
         self._retry_at = self._clear_at = 0.0
         self._complain_at = -_MINUTE
@@ -81,16 +82,23 @@ class Trust:
         if may_hold:
             # Not under the lock: in a pool, who has the connection may be waiting for the lock.
             _connect(state.connection)
-        if not self._lock.acquire(timeout=_PATIENCE):
-            raise StoreError("another thread is replaying the outbox")
+        if not self._lock.acquire(blocking=False):
+            # Another thread looks already: what it has not refuted goes on until its time is over.
+            old = self.belief
+            if not old.is_alert and self._is_current(old, old.until):
+                return old
+            if self._takes_long or not self._lock.acquire(timeout=_PATIENCE):
+                self._takes_long = True
+                raise StoreError("another thread is still looking into the outbox")
         try:
             return self._renew(state, may_hold=may_hold)
         finally:
+            self._takes_long = False
             self._lock.release()
 
     def _renew(self, state: ConnectionState, *, may_hold: bool) -> Belief:
         old, now = self.belief, time.monotonic()
-        if old.contact == self._store.contact and now < old.renew_at:
+        if self._is_current(old, old.renew_at):
             return old
         if now < self._retry_at:
             raise StoreError("the outbox could not be replayed a moment ago")
@@ -108,6 +116,9 @@ class Trust:
         renew_at = now if is_alert else now + lasts * _RENEW
         self.belief = Belief(self._store, contact, renew_at, now + lasts, is_alert)
         return self.belief
+
+    def _is_current(self, belief: Belief, until: float) -> bool:
+        return belief.contact == self._store.contact and time.monotonic() < until
 
     def _look(self, state: ConnectionState) -> State | None:
         """What was found; ``None`` if there is no outbox."""
@@ -139,6 +150,7 @@ class Trust:
         found = outbox.look(connection)
         if found is State.EMPTY:
             return found
+        self._takes_long = True
         replayed = outbox.replay(connection)
         if replayed:
             logger.warning("ormcache.outbox.replayed: %d entries", replayed)

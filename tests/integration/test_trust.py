@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +20,10 @@ from ormcache.models import OutboxEntry
 from ormcache.query import lists
 from ormcache.stats import counters
 from ormcache.writes import outbox
+from ormcache.writes import trust as trust_module
 from ormcache.writes.hooks import state_of
 from ormcache.writes.trust import Trust, trust_in
+from tests.integration.crowd import Reading
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Author
 
@@ -159,6 +161,87 @@ def test_a_long_replay_does_not_stop_the_other_threads(
     may_end.set()
     thread.join()
     assert [True] == found
+
+
+@pytest.fixture
+def slow_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[threading.Event, Callable[[], None]]]:
+    """The next look lasts until the event is set; the function begins it in another thread."""
+    may_end, is_looking = threading.Event(), threading.Event()
+    look = Trust._look
+
+    def look_slowly(self: Trust, state: Any) -> Any:
+        is_looking.set()
+        assert may_end.wait(10)
+        return look(self, state)
+
+    def begin() -> None:
+        monkeypatch.setattr(Trust, "_look", look_slowly)
+        readings.append(Reading(name))
+        assert is_looking.wait(10)
+
+    readings: list[Reading] = []
+    yield may_end, begin
+    may_end.set()
+    assert ["old"] == [reading.result for reading in readings]
+
+
+SlowLook = tuple[threading.Event, Callable[[], None]]
+
+
+def test_what_another_thread_looks_up_for_the_first_time_is_waited_for(
+    author: Author, slow_look: SlowLook
+) -> None:
+    """A crowd at the start of a process would all ask the database otherwise."""
+    may_end, begin = slow_look
+    runtime.current().trusts.clear()
+    begin()
+    threading.Timer(0.5, may_end.set).start()
+    hits = counters["row_hit"]
+    assert ("old", 2) == (name(), counters["row_hit"] - hits)
+
+
+def test_a_belief_goes_on_while_another_thread_looks(author: Author, slow_look: SlowLook) -> None:
+    _, begin = slow_look
+    look_again()
+    begin()
+    trust = runtime.current().trusts[state_of(connection).label]
+    trust.belief = replace(trust.belief, until=time.monotonic() + 60)
+    hits = counters["row_hit"]
+    assert ("old", 1) == (name(), counters["row_hit"] - hits)
+
+
+@pytest.mark.parametrize("guard", ["time", "contact", "alert"])
+def test_a_belief_that_is_over_does_not_go_on(
+    author: Author, slow_look: SlowLook, monkeypatch: pytest.MonkeyPatch, guard: str
+) -> None:
+    monkeypatch.setattr(trust_module, "_PATIENCE", 0.05)
+    _, begin = slow_look
+    look_again()
+    begin()
+    cache = runtime.current()
+    trust = cache.trusts[state_of(connection).label]
+    over = {
+        "time": {"until": time.monotonic()},
+        "contact": {"until": time.monotonic() + 60, "contact": cache.store.contact - 1},
+        "alert": {"until": time.monotonic() + 60, "is_alert": True},
+    }
+    trust.belief = replace(trust.belief, **over[guard])
+    hits = counters["row_hit"]
+    assert ("old", 0) == (name(), counters["row_hit"] - hits)
+
+
+def test_a_look_that_takes_long_is_waited_for_once(
+    author: Author, slow_look: SlowLook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust_module, "_PATIENCE", 0.2)
+    _, begin = slow_look
+    runtime.current().trusts.clear()
+    begin()
+    assert "old" == name()
+    monkeypatch.setattr(trust_module, "_PATIENCE", 60.0)
+    assert "old" == name()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="about fork")
