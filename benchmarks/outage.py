@@ -1,8 +1,10 @@
 """What a page costs while Redis is away, against the same page without a cache.
 
-``python -m benchmarks.outage [--rounds N] [--pages N]`` needs PostgreSQL and ``redis-server``.
-The pages are those of ``benchmarks.workload``. Redis either refuses connections or takes them
-and never answers. In each round every side answers the same pages, in turn with the others.
+``python -m benchmarks.outage [--crews N] [--rounds N] [--pages N]`` needs PostgreSQL and
+``redis-server``. The pages are those of ``benchmarks.workload``. Redis either refuses connections
+or takes them and never answers. In each round every side answers the same pages, in turn with the
+others. Two processes of one side differ by more than what is measured, so several crews of
+processes are started one after the other.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import argparse
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -86,28 +88,46 @@ def work(side: str, place: dict[str, Any], line: Connection, pages: int) -> None
             line.send(taken)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--pages", type=int, default=400)
-    options = parser.parse_args()
-    with workers("outage", SIDES, work, options.pages) as lines:
-        rounds: list[dict[str, list[float]]] = []
+def crew(pages: int, rounds: int) -> list[dict[str, list[float]]]:
+    """The seconds of each page, by side, of each round of one crew."""
+    with workers("outage", SIDES, work, pages) as lines:
+        found = []
         # The first round opens the breaker and fills what can be filled.
-        for _ in range(options.rounds + 1):
-            found = {}
+        for _ in range(rounds + 1):
+            taken = {}
             for side, line in lines.items():
                 line.send(True)
-                found[side] = line.recv()
-            rounds.append(found)
-    print(f"{options.pages} pages, {options.rounds} rounds; no cache = 1")
-    print(f"{'':28}{'all pages':>12}{'median page':>14}{'longest ms':>12}{'pages > 100 ms':>16}")
+                taken[side] = line.recv()
+            found.append(taken)
+    return found[1:]
+
+
+def against_none(
+    crews: list[list[dict[str, list[float]]]], side: str, measure: Callable[[list[float]], float]
+) -> str:
+    """The median of the crews, of which each stands for the median of its rounds; and their
+    least and their largest."""
+    ratios = [
+        median(measure(each[side]) / measure(each["none"]) for each in rounds) for rounds in crews
+    ]
+    return f"{median(ratios):.3f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--crews", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--pages", type=int, default=400)
+    options = parser.parse_args()
+    crews = [crew(options.pages, options.rounds) for _ in range(options.crews)]
+    print(f"{options.pages} pages, {options.rounds} rounds, {options.crews} crews; no cache = 1")
+    print(f"{'':28}{'all pages':>24}{'median page':>24}{'longest ms':>12}{'pages > 100 ms':>16}")
     for side, title in SIDES.items():
-        total = median(sum(each[side]) / sum(each["none"]) for each in rounds[1:])
-        page = median(median(each[side]) / median(each["none"]) for each in rounds[1:])
-        pages = [seconds for each in rounds[1:] for seconds in each[side]]
+        total = against_none(crews, side, sum)
+        page = against_none(crews, side, median)
+        pages = [seconds for rounds in crews for each in rounds for seconds in each[side]]
         slow = sum(seconds > 0.1 for seconds in pages)
-        print(f"{title:28}{total:12.3f}{page:14.3f}{max(pages) * 1000:12.0f}{slow:16}")
+        print(f"{title:28}{total:>24}{page:>24}{max(pages) * 1000:12.0f}{slow:16}")
 
 
 if __name__ == "__main__":

@@ -137,8 +137,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if self._cache_options.key is not None and (args or kwargs):
             # The key names the list, not whichever row is asked of it.
             return self._without_key().get(*args, **kwargs)
-        pk = named_pk(self, args, kwargs)
-        if pk is not None and self._uses_cache():
+        pk = named_pk(self, args, kwargs) if self._uses_cache() else None
+        if pk is not None:
             try:
                 return self._get_row(pk)
             except Uncacheable as error:

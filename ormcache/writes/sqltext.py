@@ -68,11 +68,6 @@ _MEMOISED = 20_000
 
 def parse(sql: str) -> Statement:
     """What ``sql``, a text with ``%s`` placeholders in the syntax of any database, may do."""
-    if sql[:7] == "SELECT " and ";" not in sql:
-        upper = sql.upper()
-        # One SELECT writes nothing, whatever it quotes how: unless it creates a table.
-        if "INTO" not in upper and "SET_CONFIG" not in upper and "SEARCH_PATH" not in upper:
-            return _READ
     return _parse(sql) if len(sql) > _MEMOISED else _memoised(sql)
 
 
@@ -82,6 +77,11 @@ def _memoised(sql: str) -> Statement:
 
 
 def _parse(sql: str) -> Statement:
+    if sql[:7] == "SELECT " and ";" not in sql:
+        upper = sql.upper()
+        # One SELECT writes nothing, whatever it quotes how: unless it creates a table.
+        if "INTO" not in upper and "SET_CONFIG" not in upper and "SEARCH_PATH" not in upper:
+            return _READ
     exact = _exact(sql)
     if exact is not None:
         names = frozenset(name.casefold() for name in _ANY_NAME.findall(sql))
