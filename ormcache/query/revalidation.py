@@ -29,7 +29,9 @@ from typing import Any
 from django.db.models import F, Q
 from django.db.models.expressions import Col, OrderBy
 from django.db.models.lookups import Lookup, Transform
+from django.db.models.sql.constants import INNER
 from django.db.models.sql.datastructures import Join
+from django.db.models.sql.query import Query
 from django.db.models.sql.where import AND, WhereNode
 
 from ormcache.codec.records import ends_of, rows_of
@@ -55,9 +57,11 @@ class Changes:
     """Those of the rows that are younger than the result."""
     linked: frozenset[Any]
     """Those whose links have changed."""
+    deleted: frozenset[Any]
+    """Those that are gone, or were in a savepoint."""
     is_all: bool
-    """Whether these rows are there, and nothing else that the query reads was written to them,
-    except to those that are younger than the result."""
+    """Whether nothing else that the query reads was written to the rows that are there, except to
+    those that are younger than the result."""
 
 
 def changes_of(
@@ -99,7 +103,8 @@ def changes_of(
         frozenset(columns),
         frozenset(new),
         frozenset(linked),
-        is_all=not (deleted or moved),
+        frozenset(deleted),
+        is_all=not moved,
     )
 
 
@@ -108,13 +113,20 @@ def _linked_by(query: Any, plan: Plan, table: str) -> str | None:
     has another part in the query as well, or is joined to something else."""
     if table not in plan.once:
         return None
+    for join, link in _links(query):
+        if join.table_name == table:
+            column: str = link.column
+            return column
+    return None
+
+
+def _links(query: Any) -> Iterator[tuple[Any, Any]]:
+    """The joins to the keys of the query's own rows, each with the field that holds the key."""
     for join in _joins(query):
-        if join.table_name == table and join.parent_alias == _base(query):
+        if join.parent_alias == _base(query):
             (ours, theirs), *more = join.join_fields
             if ours.primary_key and not more:
-                column: str = theirs.column
-                return column
-    return None
+                yield join, theirs
 
 
 def _is_row_by_row(query: Any, plan: Plan) -> bool:
@@ -178,8 +190,10 @@ def _names_column(term: Any) -> bool:
 
 def is_untouched(query: Any, changes: Changes, using: str) -> bool:
     """Whether no written row has, or had, a part in the result. One statement for each kind of
-    rows: new ones, those with other links than before, and the others."""
+    rows: those that are gone, new ones, those with other links than before, and the others."""
     if not changes.is_all:
+        return False
+    if changes.deleted and not _had_no_part(query, changes, using):
         return False
     linked = changes.linked - changes.new
     others = changes.rows - changes.new - linked
@@ -190,6 +204,19 @@ def is_untouched(query: Any, changes: Changes, using: str) -> bool:
         or _is_met(_by_itself(query, changes.columns), linked, using)
         or _is_met(_lasting(query, changes.columns), others, using)
     )
+
+
+def _had_no_part(query: Any, changes: Changes, using: str) -> bool:
+    """Whether the rows that are gone were no part of the result, for want of a link."""
+    if changes.deleted & changes.linked:
+        return False
+    for join, link in _links(query):
+        if join.join_type == INNER:
+            # A link may have outlived its row, where the database does not mind.
+            left = Query(link.model)
+            left.add_q(Q(**{f"{link.name}__in": list(changes.deleted)}))
+            return not left.has_results(using)
+    return False
 
 
 def _is_met(query: Any, rows: frozenset[Any], using: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -83,6 +84,35 @@ def take(number: int, name: str) -> Write:
 
 def change(number: int, **values: Any) -> Write:
     return lambda: Article.objects.filter(pk=article(number).pk).update(**values)
+
+
+def delete(number: int) -> Write:
+    return lambda: article(number).delete()
+
+
+def delete_alone(number: int) -> Write:
+    """Without its links, which stay behind."""
+
+    def write() -> None:
+        row: Any = Article.objects.filter(pk=article(number).pk)
+        with unconstrained():
+            row._raw_delete(row.db)
+
+    return write
+
+
+@contextmanager
+def unconstrained() -> Iterator[None]:
+    if connection.vendor != "postgresql":
+        with connection.constraint_checks_disabled():
+            yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        try:
+            yield
+        finally:
+            cursor.execute("RESET session_replication_role")
 
 
 def create(**values: Any) -> Write:
@@ -289,6 +319,16 @@ KEPT: dict[str, tuple[Read, Write]] = {
             put(4, "a"),
         ),
     ),
+    "a row without links is deleted": (lambda: tagged("a").count(), in_turn(delete(2))),
+    "a row with other links is deleted": (lambda: tagged("d").count(), in_turn(delete(0))),
+    "a row without links, of a page": (
+        lambda: A.filter(tags__name__in="ab").order_by("pk")[1:2],
+        in_turn(delete(2)),
+    ),
+    "a row without links is not deleted after all": (
+        lambda: tagged("a").count(),
+        in_turn(in_one(undone(delete(2)), change(2, views=21))),
+    ),
     "links and columns": (
         lambda: tagged("a").filter(views__gt=5).count(),
         in_turn(change(4, views=41), put(5, "a"), change(1, views=1)),
@@ -330,10 +370,6 @@ def rolled_back_delete() -> None:
     pk = article(0).pk
     row = Article.objects.filter(pk=pk)
     in_one(undone(row.delete), lambda: row.update(views=45))()
-
-
-def delete(number: int) -> Write:
-    return lambda: article(number).delete()
 
 
 def rename(old: str, **values: Any) -> Write:
@@ -491,6 +527,16 @@ CHANGED: dict[str, tuple[Read, Write]] = {
     "a link taken off one no longer counted": (
         lambda: tagged("b").count(),
         in_turn(change(0, published=False), take(0, "b")),
+    ),
+    "one with the link is deleted": (lambda: tagged("b").count(), in_turn(delete(0))),
+    "one with a link or something else is deleted": (
+        lambda: A.filter(Q(tags=tag("a")) | Q(views=20)).count(),
+        in_turn(delete(2)),
+    ),
+    "one is deleted, its link is not": (lambda: tagged("b").count(), in_turn(delete_alone(0))),
+    "one is deleted, another changes": (
+        lambda: tagged("b").count(),
+        in_turn(delete(2), change(0, published=False)),
     ),
     "a new one is counted": (lambda: anns().count(), create(published=True)),
     "one counted is deleted": (lambda: A.filter(views__gt=5).count(), delete(1)),

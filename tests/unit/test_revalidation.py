@@ -57,7 +57,8 @@ def test_links_joined_to_what_is_no_key() -> None:
 
 def test_rows_grouped_by_hand() -> None:
     queryset: Any = Article.objects.order_by("pk")
-    changes = Changes(frozenset({1}), frozenset(), frozenset(), frozenset(), True)
+    none = frozenset[Any]()
+    changes = Changes(frozenset({1}), none, none, none, none, is_all=True)
     assert list_holds(queryset, [[], []], changes, lambda _: [[], []])
     queryset.query.group_by = ("author_id",)
     assert list_holds(queryset, [[], []], changes, pytest.fail) is None
