@@ -229,11 +229,12 @@ class Snapshot:
         changed = self.changed()
         if any("owne" in name for name in changed):
             # The database itself would delete with the one what stands in the other.
-            changed += [each for each in self.tables if "owne" in each and each not in changed]
+            changed = [each for each in self.tables if "owne" in each or each in changed]
         if not changed:
             return
         with connection.constraint_checks_disabled(), transaction.atomic():
-            for name in changed:
+            # What is owned goes first, or the database gives it a default that is gone.
+            for name in reversed(changed):
                 _execute(f"DELETE FROM {_quote(name)}")
             for name in changed:
                 columns = self._columns[name]

@@ -73,11 +73,12 @@ def raw_savepoint(world: World) -> None:
 
 
 def savepoint_api(world: World) -> None:
+    savepoint = getattr(transaction, "savepoint_create", None) or transaction.savepoint
     with transaction.atomic():
-        sid = transaction.savepoint()
+        sid = savepoint()
         save(world.ann, name="undone")
         transaction.savepoint_rollback(sid)
-        sid = transaction.savepoint()
+        sid = savepoint()
         save(world.bob, name="kept")
         transaction.savepoint_commit(sid)
 
