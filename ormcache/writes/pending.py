@@ -72,7 +72,8 @@ class TableWrites:
         if self._is_full():
             self.lists = True
             return
-        key = object() if pk is None else pk
+        # The key may be that of a row this transaction has deleted: that one was elsewhere.
+        key = object() if pk is None or pk in self.rows else pk
         self.inserted[key] = {column: [value] for column, value in values.items()}
 
     def insert_unknown(self) -> None:

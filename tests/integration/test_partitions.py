@@ -261,6 +261,32 @@ def test_created_and_saved_in_one_transaction(authors: list[Author]) -> None:
     assert not survives(lambda: of(ann), write)
 
 
+@pytest.mark.skipif(connection.vendor == "mysql", reason="its counters go back with a COMMIT only")
+def test_a_row_that_takes_the_key_of_one_deleted_before_it(authors: list[Author]) -> None:
+    """In one transaction, as when a table is loaded anew."""
+    ann, bob = authors[:2]
+    table = Profile._meta.db_table
+    old = Profile.objects.create(author=ann)
+    pk = old.pk
+    of_each = [Profile.objects.filter(author=author) for author in (ann, bob)]
+
+    def counts() -> list[int]:
+        return [queryset.count() for queryset in of_each]
+
+    assert [1, 0] == counts()
+    with transaction.atomic():
+        old.delete()
+        with connection.cursor() as cursor:
+            if connection.vendor == "sqlite":
+                last = "UPDATE sqlite_sequence SET seq = %s WHERE name = %s"
+                cursor.execute(last, [pk - 1, table])
+            else:
+                name = f"pg_get_serial_sequence('{table}', 'id')"
+                cursor.execute(f"SELECT setval({name}, %s, false)", [pk])
+        assert pk == Profile.objects.create(author=bob).pk
+    assert [0, 1] == counts()
+
+
 def test_a_savepoint_does_not_hide_where_a_row_was(authors: list[Author]) -> None:
     """The row moves away and back: both partitions may have seen it in between."""
     ann, _, cid = authors
