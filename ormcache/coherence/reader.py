@@ -272,10 +272,12 @@ class Reader:
         ]
         self._store.run(commands)
 
-    def restamp(self, entry: Entry, prefix: bytes, lease: bytes | None = None) -> None:
-        """Store what an invalid entry holds once more, under the stamps in ``prefix``, until the
+    def restamp(
+        self, entry: Entry, invalid: bytes | None, prefix: bytes, lease: bytes | None = None
+    ) -> None:
+        """Store what an invalid cell holds once more, under the stamps in ``prefix``, until the
         time it was to expire, and give its lease back: one round trip."""
-        value = cells.unpack_value(entry.cell, len(entry.stamps))
+        value = cells.unpack_value(invalid, len(entry.stamps))
         if value is None:
             return
         cell = cells.pack_value(prefix, cells.new_nonce(), value.soft, value.cost, value.payload)

@@ -208,14 +208,20 @@ class ListEntry:
         changes = changes_of(entry.changes, self._query, self._plan, pk_type)
         if changes is None:
             return MISSING
-        stored = self._unpack(entry.payload, is_valid)
+        stored, invalid = self._unpack(entry.payload, is_valid), entry.cell
         if stored is MISSING or not holds(stored, changes):
             return MISSING
-        runtime.current().reader.restamp(entry, turn.prefix, turn.lease)
-        turn.lease = None
-        # Read like any other: what was written since the stamps were captured shows there.
         payload = self._look()
-        found = MISSING if payload is None else self._unpack(payload, is_valid)
+        if payload is not None:
+            # Somebody else has stored it meanwhile.
+            found = self._unpack(payload, is_valid)
+        elif entry.prefix == turn.prefix:
+            # The stamps captured before are those of now: no other state than theirs was asked.
+            runtime.current().reader.restamp(entry, invalid, turn.prefix, turn.lease)
+            turn.lease = None
+            found = stored
+        else:
+            found = MISSING
         if found is MISSING:
             turn.prefix = None
         else:

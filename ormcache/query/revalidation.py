@@ -3,7 +3,11 @@
 The logs of the stamps name the rows that were written since (see ``coherence.log``). Rows that
 were not written are as they were, so the question is about the written ones alone, and a
 statement that names them by primary key answers it, however dear the query itself is. It runs
-where the query would have run, after the stamps were captured: it is a fill by other means.
+where the query would have run, after the stamps were captured, and what it says of the result is
+said of the time of these stamps: so they have to be there still when it has been answered.
+
+The result itself may be younger than its stamps, for its SQL saw what was committed since they
+were captured. The logs tell of all writes after that: of those it lacks, and of some it knows.
 
 Two arguments, each of which needs that a row's part in the result depends on that row, on its own
 links to others and on tables that have not changed (``_is_row_by_row``, ``_linked_by``). A row
@@ -16,7 +20,8 @@ whose links have changed counts as written.
 - Any result: if no written row meets those conditions of the query that do not read a changed
   column, no written row is part of the result now or was before. This needs all that was written
   to these rows: not of one that has left a partition, and may have changed unseen since. A row
-  that is younger than the result was no part of it, and is asked for under all conditions. Of a
+  that was inserted, and not written again, is known to the result as it is or not at all, so it
+  is asked for under all conditions. Of a
   row whose links have changed only those conditions count that it meets by itself.
 """
 
@@ -54,14 +59,14 @@ class Changes:
     rows: frozenset[Any]
     columns: frozenset[str]
     new: frozenset[Any]
-    """Those of the rows that are younger than the result."""
+    """Those of the rows that are as they were inserted, since the stamps of before were captured:
+    the result knows them like this or not at all."""
     linked: frozenset[Any]
     """Those whose links have changed."""
     deleted: frozenset[Any]
     """Those that are gone, or were in a savepoint."""
     is_all: bool
-    """Whether nothing else that the query reads was written to the rows that are there, except to
-    those that are younger than the result."""
+    """Whether nothing else that the query reads was written to the rows that are there."""
 
 
 def changes_of(
@@ -72,7 +77,7 @@ def changes_of(
     if not changes or not _is_row_by_row(query, plan):
         return None
     table = query.get_meta().db_table
-    rows, new, moved, deleted, linked = (set[Any]() for _ in range(5))
+    changed, new, moved, deleted, linked = (set[Any]() for _ in range(5))
     columns: set[str] = set()
     for stamp, records in changes.items():
         meaning = meaning_of(stamp)
@@ -88,20 +93,21 @@ def changes_of(
         written = rows_of(records, pk_type)
         if written is None:
             return None
-        # What was deleted may be there: in a savepoint that was rolled back it was noted, too.
-        rows |= written.changed | written.inserted | written.deleted
+        changed |= written.changed
         new |= written.inserted
+        # It may be there: what was deleted in a savepoint that was rolled back is noted, too.
         deleted |= written.deleted
         if meaning.column is not None:
             columns.add(meaning.column)
             if meaning.membership:
                 moved |= written.changed
-    if len(rows | linked) > MOST_ROWS:
+    again = changed | deleted | linked
+    if len(again | new) > MOST_ROWS:
         return None
     return Changes(
-        frozenset(rows | linked),
+        frozenset(again | new),
         frozenset(columns),
-        frozenset(new),
+        frozenset(new - again),
         frozenset(linked),
         frozenset(deleted),
         is_all=not moved,
@@ -195,7 +201,7 @@ def is_untouched(query: Any, changes: Changes, using: str) -> bool:
         return False
     if changes.deleted and not _had_no_part(query, changes, using):
         return False
-    linked = changes.linked - changes.new
+    linked = changes.linked
     others = changes.rows - changes.new - linked
     if others and any(column in changes.columns for column in _joined_by(query)):
         return False

@@ -37,6 +37,9 @@ ENTERS = p.update("W1", 1, text="a")
 CHANGES = p.update("W2", 2, text="b")
 MOVES = p.update("W2", 1, article=2)
 BOTH = p.count("both", article=2, text="a")
+OLD = p.count("text here", text="old", article__lt=2)
+LEAVES = p.update("W1", 1, article=2)
+FORGETS = p.update("W2", 1, text="b")
 RAW = p.statement("W1", "text = 'a'", "id = 1", atomic=True)
 
 
@@ -95,6 +98,8 @@ COUNTS = [
     kept("inserts and raw SQL", RAW, PASSES, C1, kill=1),
     kept("marks end early and a kill", COMES, C1, lapse=1, kill=1, expected=STUCK),
     kept("unknown old rows", ENTERS, MOVES, p.named("L1", BOTH), probes=(BOTH,), kill=1),
+    kept("two updates", LEAVES, FORGETS, p.named("L1", OLD), probes=(OLD,), warm=(p.row(1),)),
+    cold(kept("an insert and its update", COMES, p.update("W2", 3, text="b"), C1)),
     snapshots(kept("old snapshots", COMES, PASSES, p.after_its_snapshot(C1), C2)),
     costing(kept("inserts, an election", COMES, PASSES, C1, C2), 1.0),
     noting(kept("inserts, an outbox", COMES, PASSES, C1, cut=1, expected=WINDOW)),

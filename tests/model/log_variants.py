@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ormcache import cells
+from ormcache.codec.records import rows_of
 from ormcache.coherence import entry as entries
 from ormcache.coherence.entry import Entry, Outdated
 from ormcache.coherence.log import since
 from ormcache.coherence.reader import Reader
 from ormcache.coherence.writer import Marked, Writer
 from ormcache.keys import has_log, log_of
+from ormcache.query import lists
+from ormcache.query.revalidation import Changes, changes_of
 from tests.model import server, world
 from tests.model.explore import Scenario
 from tests.model.log_scenarios import LOGS
@@ -104,13 +108,13 @@ class ReadsLogsFirst(Reader):
 class CapturesAgain(Reader):
     """An entry is kept under the stamps as they are when it is."""
 
-    def restamp(self, entry: Entry, prefix: bytes, lease: bytes | None = None) -> None:
-        kept = entry.cell
+    def restamp(
+        self, entry: Entry, invalid: bytes | None, prefix: bytes, lease: bytes | None = None
+    ) -> None:
         self.read_entry(entry)
         captured = super().capture(entry, 1000)
-        entry.cell = kept
         if captured is not None:
-            super().restamp(entry, captured, lease)
+            super().restamp(entry, invalid, captured, lease)
 
 
 class PassesByMarks(Reader):
@@ -128,18 +132,26 @@ class PassesByMarks(Reader):
         return super().capture(entry, stamp_ms)
 
 
-class BelievesItself(Reader):
-    """What was kept is not read back."""
-
-    _kept: bytes | None = None
-
-    def restamp(self, entry: Entry, prefix: bytes, lease: bytes | None = None) -> None:
-        super().restamp(entry, prefix, lease)
-        self._kept = entry.payload
+class LooksOnce(Reader):
+    """The stamps are not read again when the question has been answered."""
 
     def read_entry(self, entry: Entry) -> bytes | None:
-        kept, self._kept = self._kept, None
-        return super().read_entry(entry) if kept is None else kept
+        if entry.changes is None:
+            return super().read_entry(entry)
+        entry.changes = None
+        return None
+
+
+def _inserted_are_new(
+    changes: Mapping[bytes, list[bytes]] | None, query: Any, plan: Any, pk_type: type
+) -> Changes | None:
+    """Whatever is inserted is younger than the result."""
+    found = changes_of(changes, query, plan, pk_type)
+    if found is None or changes is None:
+        return None
+    written = [rows_of(records, pk_type) for records in changes.values()]
+    inserted = frozenset[Any]().union(*(each.inserted for each in written if each))
+    return replace(found, new=found.new | inserted)
 
 
 def _since_ever(nonce: bytes, log: Any) -> list[bytes] | None:
@@ -194,11 +206,12 @@ VARIANTS = [
     Variant(
         "nothing of a log without the nonce", _evicted, True, ((entries, "since", _since_nothing),)
     ),
+    Variant("kept by an answer that is younger", named("two updates"), True, reader=LooksOnce),
     Variant(
-        "what was kept is not read back",
-        named("updates, an exchange"),
-        False,
-        reader=BelievesItself,
+        "rows of a younger result taken for new",
+        named("an insert and its update"),
+        True,
+        ((lists, "changes_of", _inserted_are_new),),
     ),
     Variant("kept while a mark is in sight", named("updates"), False, reader=PassesByMarks),
 ]
