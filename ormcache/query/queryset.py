@@ -137,8 +137,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if self._cache_options.key is not None and (args or kwargs):
             # The key names the list, not whichever row is asked of it.
             return self._without_key().get(*args, **kwargs)
-        pk = named_pk(self, args, kwargs) if self._uses_cache() else None
-        if pk is not None:
+        pk = None if _is_down() else named_pk(self, args, kwargs)
+        if pk is not None and self._uses_cache():
             try:
                 return self._get_row(pk)
             except Uncacheable as error:
@@ -254,8 +254,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if bypassed.get():
             counters["bypassed"] += 1
             return False
-        cache = runtime.built()
-        if cache is not None and cache.store.is_down:
+        if _is_down():
             # Not even the key is worth its time then.
             counters["store_down"] += 1
             return False
@@ -389,6 +388,12 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if self._cache_options is not PLAIN_OPTIONS:
             clone._cache_options = self._cache_options
         return clone
+
+
+def _is_down() -> bool:
+    """Whether the store is known not to answer."""
+    cache = runtime.built()
+    return cache is not None and cache.store.is_down
 
 
 def _is_count(found: Any) -> bool:

@@ -64,11 +64,27 @@ _READ = Statement(Kind.READ)
 
 # Longer texts are bulk inserts mostly, which seldom come twice.
 _MEMOISED = 20_000
+# There are many more queries than statements that write, and looking at one costs little.
+_SHORT = 2_000
 
 
 def parse(sql: str) -> Statement:
     """What ``sql``, a text with ``%s`` placeholders in the syntax of any database, may do."""
+    if sql[:7] == "SELECT " and (_reads if len(sql) > _SHORT else _memoised_reads)(sql):
+        return _READ
     return _parse(sql) if len(sql) > _MEMOISED else _memoised(sql)
+
+
+def _reads(sql: str) -> bool:
+    """Whether a text that begins with SELECT surely does nothing else."""
+    if ";" in sql:
+        return False
+    upper = sql.upper()
+    # One SELECT writes nothing, whatever it quotes how: unless it creates a table.
+    return "INTO" not in upper and "SET_CONFIG" not in upper and "SEARCH_PATH" not in upper
+
+
+_memoised_reads = lru_cache(maxsize=1024)(_reads)
 
 
 @lru_cache(maxsize=1024)
@@ -77,11 +93,6 @@ def _memoised(sql: str) -> Statement:
 
 
 def _parse(sql: str) -> Statement:
-    if sql[:7] == "SELECT " and ";" not in sql:
-        upper = sql.upper()
-        # One SELECT writes nothing, whatever it quotes how: unless it creates a table.
-        if "INTO" not in upper and "SET_CONFIG" not in upper and "SEARCH_PATH" not in upper:
-            return _READ
     exact = _exact(sql)
     if exact is not None:
         names = frozenset(name.casefold() for name in _ANY_NAME.findall(sql))

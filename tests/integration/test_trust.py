@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
+from django.db.backends.signals import connection_created
 
 from ormcache import runtime
 from ormcache.coherence.entry import Entry
@@ -51,7 +52,7 @@ def own_trust() -> Trust:
 def look_again() -> None:
     """Let the next read look into the outbox."""
     trust = own_trust()
-    trust.belief = replace(trust.belief, renew_at=0.0)
+    trust.belief = replace(trust.belief, renew_at=0.0, until=0.0)
 
 
 @pytest.mark.postgres
@@ -153,6 +154,7 @@ def test_a_long_replay_does_not_stop_the_other_threads(
 
     outbox.put(connection, [b"key"])
     monkeypatch.setattr(outbox, "replay", replay_long)
+    monkeypatch.setattr(trust_module, "_PATIENCE", 60.0)
     look_again()
     thread = threading.Thread(target=look)
     thread.start()
@@ -230,6 +232,25 @@ def test_a_belief_that_is_over_does_not_go_on(
     trust.belief = replace(trust.belief, **over[guard])
     hits = counters["row_hit"]
     assert ("old", 0) == (name(), counters["row_hit"] - hits)
+
+
+def test_nobody_waits_for_himself(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look may open a connection, and whoever is told of that may read."""
+    monkeypatch.setattr(trust_module, "_PATIENCE", 60.0)
+    found: list[str] = []
+
+    def read(**kwargs: Any) -> None:
+        if not found:
+            found.append("")
+            found.append(name())
+
+    runtime.current().trusts.clear()
+    connection_created.connect(read)
+    try:
+        assert "old" == name()
+    finally:
+        connection_created.disconnect(read)
+    assert ["", "old"] == found
 
 
 def test_a_look_that_takes_long_is_waited_for_once(
