@@ -180,6 +180,9 @@ def _run(channel: Channel, commands: Sequence[Command]) -> list[Any]:
     missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if missing:
         needed = {commands[i][0] for i in missing}
+        # What comes after a script may rely on its having run: logs are read after stamps.
+        plain = (i for i in range(missing[0], len(commands)) if wire[i] is commands[i])
+        missing = sorted({*missing, *plain})
         loads: list[Command] = [
             (b"SCRIPT", b"LOAD", channel.scripts[name].text) for name in sorted(needed)
         ]

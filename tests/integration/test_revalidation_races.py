@@ -6,7 +6,7 @@ writes only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from django.db import connection
 
 import ormcache
 from ormcache.stats import counters
+from ormcache.store.channel import Channel, Command
 from tests.integration.interleave import elsewhere, once
 from tests.integration.test_revalidation import delete_alone
 from tests.plugins.redis_server import RedisServer
@@ -158,6 +159,29 @@ def test_the_link_of_a_row_that_is_gone_goes_while_it_is_asked_about(rows: list[
     with just_before(links.model._meta.db_table, links.delete):
         assert 0 == read()
     assert 0 == check(read)
+
+
+def test_the_server_has_lost_its_scripts(
+    rows: list[Article], ormcache_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stamps are made by a second call then, and the logs have to be read after that."""
+    change(rows[2].pk, published=False)
+    assert 2 == read_often()
+    change(rows[2].pk, views=30)
+    Article.objects.get(pk=rows[0].pk)
+    step = once(lambda: Article.objects.filter(pk=rows[0].pk).update(views=0))
+    pipeline = Channel.pipeline
+
+    def send(self: Channel, commands: Sequence[Command]) -> list[Any]:
+        if commands[0][:2] == (b"SCRIPT", b"LOAD"):
+            step()
+        return pipeline(self, commands)
+
+    with ormcache_redis.client() as client:
+        client.script_flush()
+    monkeypatch.setattr(Channel, "pipeline", send)
+    read_often()
+    assert 1 == check(read_often)
 
 
 def test_what_is_kept_is_stored(rows: list[Article]) -> None:
