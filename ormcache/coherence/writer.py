@@ -12,6 +12,7 @@ from ormcache.coherence.store import Command, Store
 from ormcache.keys import has_log, log_of
 
 _NONE: Mapping[bytes, bytes | None] = MappingProxyType({})
+_NO_ROSTERS: Mapping[bytes, bytes] = MappingProxyType({})
 
 MARK_MS = 5000
 """How long a mark lives if its writer dies: as long is a cell uncached at most."""
@@ -61,16 +62,32 @@ class Writer:
             epoch, replies[:read_from], replies[read_from:sets_from], replies[sets_from:]
         )
 
-    def release(self, token: bytes, keys: Sequence[bytes], unlink: Sequence[bytes] = ()) -> int:
+    def release(
+        self,
+        token: bytes,
+        keys: Sequence[bytes],
+        unlink: Sequence[bytes] = (),
+        rosters: Mapping[bytes, bytes] = _NO_ROSTERS,
+    ) -> int:
         """Take the marks off again, and unlink what the write made useless: one round trip.
 
         To be called after the commit or a known rollback, never when the outcome is unknown.
+        ``rosters``: by key of a lists stamp the roster whose stamps were marked. If the stamp was
+        made anew under another meanwhile, entries may rely on stamps that were not: it goes.
         Returns how many marks had been lost.
         """
         commands: list[Command] = [_releasing(key, token) for key in keys]
         if unlink:
             commands.append(("UNLINK", *unlink))
+        if rosters:
+            commands.append(("MGET", *rosters))
         _, replies = self._store.run(commands)
+        found = zip(rosters.items(), replies[-1] if rosters else (), strict=True)
+        foreign = [
+            key for (key, roster), stamp in found if cells.roster_of(stamp) not in (None, roster)
+        ]
+        if foreign:
+            self._store.run([("UNLINK", *foreign)])
         return sum(1 for reply in replies[: len(keys)] if reply == 0)
 
 

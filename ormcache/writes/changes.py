@@ -36,7 +36,7 @@ class TableChanges:
         self.generation: bytes | None = None
         self.epoch = b""
         self._partitions = roster.partitions if roster else ()
-        self._roster = roster.id if roster else None
+        self.roster = roster.id if roster else None
 
     def known_stamps(self) -> Iterator[bytes]:
         """The stamps that change whatever the old rows were."""
@@ -83,7 +83,7 @@ class TableChanges:
         if writes.table is None or writes.whole or writes.lists:
             return
         touched = writes.rows or writes.inserted
-        if touched and cells.roster_of(lists) != self._roster:
+        if touched and cells.roster_of(lists) != self.roster:
             yield self.keys.lists, None
         for pk, values in writes.inserted.items():
             tokens = self._tokens(None, values)

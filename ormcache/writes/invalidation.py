@@ -58,6 +58,8 @@ class Invalidation:
         self._token = new_token()
         self._marked: list[bytes] = []
         self._unlink: list[bytes] = []
+        self._rosters: dict[bytes, bytes] = {}
+        """By key of a lists stamp, the roster of the stamps that were marked in its table."""
         self._noted: Noted | None = None
 
     def mark(self, pending: Pending) -> None:
@@ -152,6 +154,9 @@ class Invalidation:
         for (each, pk), old in zip(rows, marked.old, strict=False):
             stamps = each.row_stamps(pk, old if holds_locks else None)
             more.add(each, ((stamp, pk) for stamp in stamps))
+        for each in changes:
+            if each.roster is not None:
+                self._rosters[each.keys.lists] = each.roster
         records = more.records(known)
         if records:
             self._send(sorted(records), ttl_ms, records=records)
@@ -198,7 +203,9 @@ class Invalidation:
 
     def _release(self, marked: list[bytes]) -> None:
         try:
-            lost = runtime.current().writer.release(self._token, marked, self._unlink)
+            rosters = {key: self._rosters[key] for key in self._rosters.keys() - set(marked)}
+            writer = runtime.current().writer
+            lost = writer.release(self._token, marked, self._unlink, rosters)
         except StoreError:
             # The store has said what is wrong with it, once.
             counters["release_failed"] += 1

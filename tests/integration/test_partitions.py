@@ -10,8 +10,13 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from ormcache import runtime
+from ormcache.coherence.writer import Writer
+from ormcache.partitions import Partition, Roster
+from ormcache.query import dependencies
 from ormcache.schema import table_of
 from ormcache.stats import counters
+from ormcache.writes.hooks import state_of
+from tests.integration.interleave import once
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Article, Author, Comment, Profile
 
@@ -324,6 +329,49 @@ def test_writers_of_another_roster_reach_every_list(
         article.views = 50
         article.save()
     assert article.title == of(ann)[0]
+
+
+def test_the_lists_stamp_passes_to_another_roster_before_the_commit(
+    authors: list[Author], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a newer version of the code is rolled out, and the stamp was lost."""
+    table = table_of(Article)
+    title = Partition("title", table.positions["title"], str, Article._meta.get_field("title"))
+    newer = Roster(b"new!", (*table.roster.partitions, title))
+    mark = Writer.mark
+
+    def count() -> int:
+        """In a process of the newer code, whose lists are told apart by title as well."""
+
+        def roster_on(each: Any, vendor: str) -> Roster:
+            return newer if each is table else each.roster
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(table), "roster_on", roster_on)
+            dependencies.forget()
+            found = Article.objects.filter(title="m").count()
+        dependencies.forget()
+        return found
+
+    def lose_and_count() -> None:
+        lists = runtime.current().keys(state_of(connection).label, table.name).lists
+        runtime.current().reader.drop([lists])
+        assert 0 == count()
+
+    step = once(lose_and_count)
+
+    def mark_and_step(*args: Any, **kwargs: Any) -> Any:
+        marked = mark(*args, **kwargs)
+        step()
+        return marked
+
+    article = Article.objects.first()
+    assert article is not None
+    assert 0 == Article.objects.filter(title="m").count()
+    Article.objects.get(pk=article.pk)
+    monkeypatch.setattr(Writer, "mark", mark_and_step)
+    Article.objects.filter(pk=article.pk).update(title="m")
+    assert 1 == count()
 
 
 def test_readers_of_another_roster_rely_on_whole_tables(

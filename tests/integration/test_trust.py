@@ -168,7 +168,7 @@ def test_a_long_replay_does_not_stop_the_other_threads(
 @pytest.fixture
 def slow_look(
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[tuple[threading.Event, Callable[[], None]]]:
+) -> Iterator[tuple[threading.Event, Callable[[], Reading]]]:
     """The next look lasts until the event is set; the function begins it in another thread."""
     may_end, is_looking = threading.Event(), threading.Event()
     look = Trust._look
@@ -178,10 +178,11 @@ def slow_look(
         assert may_end.wait(10)
         return look(self, state)
 
-    def begin() -> None:
+    def begin() -> Reading:
         monkeypatch.setattr(Trust, "_look", look_slowly)
         readings.append(Reading(name))
         assert is_looking.wait(10)
+        return readings[-1]
 
     readings: list[Reading] = []
     yield may_end, begin
@@ -189,7 +190,7 @@ def slow_look(
     assert ["old"] == [reading.result for reading in readings]
 
 
-SlowLook = tuple[threading.Event, Callable[[], None]]
+SlowLook = tuple[threading.Event, Callable[[], Reading]]
 
 
 def test_what_another_thread_looks_up_for_the_first_time_is_waited_for(
@@ -198,10 +199,11 @@ def test_what_another_thread_looks_up_for_the_first_time_is_waited_for(
     """A crowd at the start of a process would all ask the database otherwise."""
     may_end, begin = slow_look
     runtime.current().trusts.clear()
-    begin()
-    threading.Timer(0.5, may_end.set).start()
     hits = counters["row_hit"]
-    assert ("old", 2) == (name(), counters["row_hit"] - hits)
+    other = begin()
+    threading.Timer(0.5, may_end.set).start()
+    assert ("old", "old") == (name(), other.result)
+    assert hits + 2 == counters["row_hit"]
 
 
 def test_a_belief_goes_on_while_another_thread_looks(author: Author, slow_look: SlowLook) -> None:

@@ -79,8 +79,8 @@ class RecordsAfterwards(Writer):
                 self._late.append(("RECORD", log_of(key), nonce + (records[key] or b"")))
         return super().mark(token, keys, **kwargs)
 
-    def release(self, token: bytes, keys: Sequence[bytes], unlink: Sequence[bytes] = ()) -> int:
-        lost = super().release(token, keys, unlink)
+    def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> int:
+        lost = super().release(token, keys, *rest, **named)
         self._store.run(self._late)
         return lost
 

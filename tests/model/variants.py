@@ -104,7 +104,7 @@ class Deletes(Writer):
         marked = super().mark(token, (), **{**kwargs, "list_sets": ()})
         return Marked(marked.epoch, [None] * len(keys), marked.looked_up, [])
 
-    def release(self, token: bytes, keys: Sequence[bytes], unlink: Sequence[bytes] = ()) -> int:
+    def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> int:
         if self.after:
             self._store.run([("UNLINK", *keys)])
         return 0
@@ -121,7 +121,7 @@ class DeletesAfter(Deletes):
 class KeepsTombstones(Writer):
     """What a write leaves is no mark of its own but a stone that has to expire."""
 
-    def release(self, token: bytes, keys: Sequence[bytes], unlink: Sequence[bytes] = ()) -> int:
+    def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> int:
         return 0
 
 
