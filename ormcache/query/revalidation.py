@@ -21,8 +21,9 @@ whose links have changed counts as written.
   column, no written row is part of the result now or was before. This needs all that was written
   to these rows: not of one that has left a partition, and may have changed unseen since. A row
   that was inserted, and not written again, is known to the result as it is or not at all, so it
-  is asked for under all conditions. Of a
-  row whose links have changed only those conditions count that it meets by itself.
+  is asked for under all conditions. Of a row whose links have changed only those conditions
+  count that it meets by itself. A row that is gone can be asked nothing; but where a part in the
+  result takes a link it had none, if it has no link now and has lost none.
 """
 
 from __future__ import annotations
@@ -101,13 +102,13 @@ def changes_of(
             columns.add(meaning.column)
             if meaning.membership:
                 moved |= written.changed
-    again = changed | deleted | linked
-    if len(again | new) > MOST_ROWS:
+    written_again = changed | deleted | linked
+    if len(written_again | new) > MOST_ROWS:
         return None
     return Changes(
-        frozenset(again | new),
+        frozenset(written_again | new),
         frozenset(columns),
-        frozenset(new - again),
+        frozenset(new - written_again),
         frozenset(linked),
         frozenset(deleted),
         is_all=not moved,
@@ -201,13 +202,12 @@ def is_untouched(query: Any, changes: Changes, using: str) -> bool:
         return False
     if changes.deleted and not _had_no_part(query, changes, using):
         return False
-    linked = changes.linked
-    others = changes.rows - changes.new - linked
+    others = changes.rows - changes.new - changes.linked
     if others and any(column in changes.columns for column in _joined_by(query)):
         return False
     return not (
         _is_met(query, changes.new, using)
-        or _is_met(_by_itself(query, changes.columns), linked, using)
+        or _is_met(_by_itself(query, changes.columns), changes.linked, using)
         or _is_met(_lasting(query, changes.columns), others, using)
     )
 

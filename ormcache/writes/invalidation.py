@@ -150,13 +150,12 @@ class Invalidation:
             changes, marked.looked_up[::2], marked.looked_up[1::2], strict=True
         ):
             each.generation, each.epoch = generation, marked.epoch
+            if each.roster is not None:
+                self._rosters[each.keys.lists] = each.roster
             more.add(each, each.inserted_stamps(lists))
         for (each, pk), old in zip(rows, marked.old, strict=False):
             stamps = each.row_stamps(pk, old if holds_locks else None)
             more.add(each, ((stamp, pk) for stamp in stamps))
-        for each in changes:
-            if each.roster is not None:
-                self._rosters[each.keys.lists] = each.roster
         records = more.records(known)
         if records:
             self._send(sorted(records), ttl_ms, records=records)

@@ -89,7 +89,7 @@ class Trust:
             old = self.belief
             if not old.is_alert and self._is_current(old, old.until):
                 return old
-            if not self._waited():
+            if not self._acquires_in_time():
                 raise StoreError("somebody is still looking into the outbox")
         self._looking = threading.get_ident()
         try:
@@ -119,7 +119,7 @@ class Trust:
         self.belief = Belief(self._store, contact, renew_at, now + lasts, is_alert)
         return self.belief
 
-    def _waited(self) -> bool:
+    def _acquires_in_time(self) -> bool:
         """Take the lock another look holds; false when that takes too long."""
         # Not for oneself: a look may open a connection, and whoever is told of that may read.
         if self._takes_long or self._looking == threading.get_ident():
