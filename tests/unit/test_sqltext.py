@@ -322,6 +322,7 @@ ATTACH DATABASE 'a' AS b
 DETACH DATABASE b
 ALTER ROLE a SET search_path = b
 SELECT set_config('search_path', 'a', false)
+SELECT switch_to('search_path', 'a')
 SELECT PG_CATALOG.SET_CONFIG('role', 'a', false)
 """
 
