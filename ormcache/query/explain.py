@@ -22,6 +22,7 @@ from ormcache.query.explanation import CellState, Dependency, Explanation
 from ormcache.query.lists import ListEntry
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers
+from ormcache.query.sets import ordered_arguments
 from ormcache.schema import Schema, schema_on
 from ormcache.text import cli_text
 from ormcache.writes.hooks import state_of
@@ -183,6 +184,7 @@ def _aggregate(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     found.queryset._check_lists()
     if not (args or kwargs):
         raise Uncacheable("aggregate() without arguments asks for nothing")
+    args, kwargs = ordered_arguments(args, kwargs)
     named = kwargs | {arg.default_alias: arg for arg in args}
     found.by_entry(b"aggregate", *fingerprint.walk_aggregate(found.queryset.query, named))
 

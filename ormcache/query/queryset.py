@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import connections, models, router
@@ -35,6 +35,7 @@ from ormcache.query.lists import (
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers, plain
 from ormcache.query.rows import read_row
+from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
 from ormcache.schema import schema_on, schema_or_none
@@ -159,6 +160,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         run = super().aggregate
         if not self._uses_cache() or not (args or kwargs):
             return run(*args, **kwargs)
+        args, kwargs = ordered_arguments(args, kwargs)
         try:
             self._check_lists()
             # As in Django, where a positional expression takes the place of its namesake.
@@ -374,6 +376,23 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if clone._cache_options.depends_on:
             check_declared(clone._cache_options.depends_on, clone._primary())
         return clone
+
+    def in_bulk(self, id_list: Any = None, **kwargs: Any) -> dict[Any, _M]:
+        return super().in_bulk(in_order(id_list), **kwargs)
+
+    def _filter_or_exclude_inplace(self, negate: bool, args: Any, kwargs: Any) -> None:
+        args, kwargs = ordered_arguments(args, kwargs)
+        super()._filter_or_exclude_inplace(negate, args, kwargs)  # type: ignore[misc]
+
+    def complex_filter(self, filter_obj: Any) -> Self:
+        return super().complex_filter(ordered(filter_obj))
+
+    def _annotate(self, args: Any, kwargs: Any, select: bool = True) -> Any:
+        args, kwargs = ordered_arguments(args, kwargs)
+        return super()._annotate(args, kwargs, select)  # type: ignore[misc]
+
+    def order_by(self, *field_names: Any) -> Self:
+        return super().order_by(*map(ordered, field_names))
 
     def _with_options(self, options: EntryOptions) -> CachedQuerySet[_M]:
         clone = self._chain()  # type: ignore[attr-defined]

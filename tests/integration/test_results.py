@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
-from django.db.models import Count, Max, Prefetch, Sum
+from django.db.models import Count, Max, Prefetch, Q, Sum
 from django.db.models.signals import post_init, pre_init
 from django.db.models.sql import Query
 from django.db.transaction import TransactionManagementError
@@ -513,3 +513,21 @@ def test_a_raw_condition_alone_is_left_to_the_database() -> None:
         assert ["a"] == [tag.name for tag in Tag.objects.extra(where=["name = 'a'"])]
     assert 1 == Tag.objects.extra(where=["name = 'a'"]).update(name="b")
     assert ["b"] == [tag.name for tag in Tag.objects.all()]
+
+
+def test_a_set_finds_the_list_of_a_set_in_another_order(authors: list[Author]) -> None:
+    one, other = {0, 8}, {8, 0}
+    assert list(one) != list(other)
+    slugs = [f"s{i}" for i in range(4)]
+    hits, misses = counters["list_hit"], counters["list_miss"]
+
+    def aggregate(views: set[int]) -> dict[str, Any]:
+        return Article.objects.aggregate(n=Count("pk", filter=Q(views__in=views)))
+
+    assert aggregate(one) == aggregate(other)
+    assert (misses + 1, hits + 1) == (counters["list_miss"], counters["list_hit"])
+    n = Count("pk", filter=Q(views__in=other))
+    assert "hit" == Article.objects.explain_cache("aggregate", n=n).state
+    Author.objects.in_bulk(slugs, field_name="slug")
+    assert set(slugs) == set(Author.objects.in_bulk(frozenset(slugs), field_name="slug"))
+    assert (misses + 2, hits + 2) == (counters["list_miss"], counters["list_hit"])

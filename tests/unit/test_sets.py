@@ -1,0 +1,158 @@
+"""Sets as values: one key for the same set, whatever the order in which it comes out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db.models import Case, Count, F, FilteredRelation, Q, Value, When
+
+from ormcache.query.fingerprint import digest, walk
+from ormcache.query.sets import in_order, ordered_arguments
+from tests.testapp.models import Article, Author
+
+# They meet in the table of a set, and come out as they were put in.
+ONE, OTHER = {0, 8}, {8, 0}
+
+
+class Mark(Enum):
+    A = "a"
+    B = "b"
+
+
+QUERIES: dict[str, Callable[[set[Any]], Any]] = {
+    "filter": lambda v: Article.objects.filter(views__in=v),
+    "frozenset": lambda v: Article.objects.filter(views__in=frozenset(list(v))),
+    "exclude": lambda v: Article.objects.exclude(views__in=v),
+    "a foreign key": lambda v: Article.objects.filter(author__in=v),
+    "across a relation": lambda v: Author.objects.filter(articles__views__in=v),
+    "Q": lambda v: Article.objects.filter(~Q(published=True) | Q(Q(views__in=v), views__gt=1)),
+    "Q in a keyword": lambda v: Article.objects.annotate(v=Q(views__in=v)),
+    "complex_filter": lambda v: Article.objects.complex_filter(Q(views__in=v)),
+    "complex_filter of a dict": lambda v: Article.objects.complex_filter({"views__in": v}),
+    "When": lambda v: Article.objects.annotate(
+        v=Case(When(views__in=v, then=Value(1)), default=Value(2))
+    ),
+    "alias": lambda v: Article.objects.alias(v=Case(When(views__in=v, then=1))).filter(v=1),
+    "order_by": lambda v: Article.objects.order_by(Case(When(views__in=v, then=1)).desc()),
+    "values": lambda v: Article.objects.values(v=Case(When(views__in=v, then=1))),
+    "filter of an aggregate": lambda v: Author.objects.annotate(
+        n=Count("articles", filter=Q(articles__views__in=v))
+    ),
+    "FilteredRelation": lambda v: Author.objects.annotate(
+        a=FilteredRelation("articles", condition=Q(articles__views__in=v))
+    ).filter(a__isnull=False),
+}
+
+
+def _articles() -> Any:
+    return Article.objects.all()
+
+
+def key(queryset: Any) -> str:
+    return digest(*walk(queryset.query)).hex()
+
+
+def test_these_sets_come_out_in_two_orders() -> None:
+    assert ONE == OTHER
+    assert list(ONE) != list(OTHER)
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_set_has_one_key_and_one_sql(name: str) -> None:
+    one, other = QUERIES[name](set(ONE)), QUERIES[name](OTHER)
+    assert key(one) == key(other)
+    assert str(one.query) == str(other.query)
+    assert key(one) != key(QUERIES[name]({0, 9}))
+
+
+def test_lists_keep_their_order() -> None:
+    assert key(_articles().filter(views__in=[8, 0])) != key(_articles().filter(views__in=[0, 8]))
+
+
+def test_what_was_given_is_not_changed() -> None:
+    inner: Any = Q(views__in=OTHER)
+    expression: Any = When(views__in=OTHER, then=1)
+    relation = FilteredRelation("articles", condition=inner)
+    kwargs = {"a__in": OTHER, "b": Case(expression), "c": relation}
+    ordered: Any
+    (ordered,), named = ordered_arguments((Q(inner, published=True),), kwargs)
+    assert [0, 8] == ordered.children[0].children[0][1] == named["a__in"]
+    assert inner.children[0][1] is OTHER
+    assert relation.condition is inner
+    assert kwargs["a__in"] is OTHER
+    assert expression.condition.children[0][1] is OTHER
+
+
+def test_what_holds_no_set_is_passed_on_as_it_is() -> None:
+    args = (Q(a=1) & ~Q(b__in=[1]), F("a"), "a")
+    kwargs = {"a": 1, "b": Case(When(a=1, then=2)), "c": Article.objects.all()}
+    found, named = ordered_arguments(args, kwargs)
+    assert all(new is old for new, old in zip(found, args, strict=True))
+    assert named is kwargs
+
+
+def test_only_in_takes_sets() -> None:
+    """Another lookup says what is wrong with them, as without the cache."""
+    kwargs = {"views": OTHER}
+    assert ordered_arguments((), kwargs)[1] is kwargs
+    with pytest.raises(TypeError):
+        _articles().filter(views=OTHER)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({8, 0, 3}, [0, 3, 8]),
+        ({"b", None, "a", 1}, [None, 1, "a", "b"]),
+        (frozenset({Author(pk=8), Author(pk=3)}), [Author(pk=3), Author(pk=8)]),
+        ([3, 1], [3, 1]),
+        (None, None),
+    ],
+    ids=["numbers", "kinds", "rows", "a list", "nothing"],
+)
+def test_the_order(values: Any, expected: Any) -> None:
+    assert expected == in_order(values)
+
+
+def test_values_that_cannot_be_compared_are_all_there() -> None:
+    assert {Mark.A, Mark.B} == set(in_order({Mark.A, Mark.B}))
+
+
+SCRIPT = """
+import django
+django.setup()
+from ormcache.query.fingerprint import digest, walk
+from tests.testapp.models import Article
+query = Article.objects.filter(category__in={"a", "b", "c", "d", "e", "f"}).query
+print(digest(*walk(query)).hex())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_texts_have_one_key_under_every_hash_seed() -> None:
+    found = set()
+    for hash_seed in ("0", "1", "4711"):
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": hash_seed,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "tests.settings"),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env=environment,
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.add(done.stdout.splitlines()[-1])
+    assert 1 == len(found)
