@@ -27,6 +27,7 @@ NAMES = (
     "mark",
     "release",
     "release_mark_lost",
+    "release_roster_changed",
     "release_failed",
     "store_error",
     "store_down",
@@ -35,6 +36,8 @@ NAMES = (
     "outbox_replayed",
     "unannounced_write",
     "invalidate",
+    "audit_compared",
+    "audit_stale",
 )
 
 # A plain dict that knows every name: an addition to it is one step for all threads, which one to a

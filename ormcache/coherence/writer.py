@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from ormcache import cells
 from ormcache.coherence.log import END, LOG_MS, MOST_RECORDS
@@ -16,6 +17,15 @@ _NO_ROSTERS: Mapping[bytes, bytes] = MappingProxyType({})
 
 MARK_MS = 5000
 """How long a mark lives if its writer dies: as long is a cell uncached at most."""
+
+
+class Released(NamedTuple):
+    """What one round of releasing found."""
+
+    lost: int
+    """Marks that were gone."""
+    foreign: int
+    """Lists stamps that had meanwhile been made anew under another roster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +78,12 @@ class Writer:
         keys: Sequence[bytes],
         unlink: Sequence[bytes] = (),
         rosters: Mapping[bytes, bytes] = _NO_ROSTERS,
-    ) -> int:
+    ) -> Released:
         """Take the marks off again, and unlink what the write made useless: one round trip.
 
         To be called after the commit or a known rollback, never when the outcome is unknown.
         ``rosters``: by key of a lists stamp the roster whose stamps were marked. If the stamp was
         made anew under another meanwhile, entries may rely on stamps that were not: it goes.
-        Returns how many marks had been lost.
         """
         commands: list[Command] = [_releasing(key, token) for key in keys]
         if unlink:
@@ -88,7 +97,7 @@ class Writer:
         ]
         if foreign:
             self._store.run([("UNLINK", *foreign)])
-        return sum(1 for reply in replies[: len(keys)] if reply == 0)
+        return Released(sum(1 for reply in replies[: len(keys)] if reply == 0), len(foreign))
 
 
 def _marking(key: bytes, token: bytes, ttl_ms: int, record: bytes | None) -> Command:

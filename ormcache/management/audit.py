@@ -25,6 +25,7 @@ from ormcache.management.names import databases, tables_named
 from ormcache.management.output import Output, Progress
 from ormcache.options import DEFAULT, options_of
 from ormcache.schema import Table
+from ormcache.stats import counters
 from ormcache.text import columns, key_text
 from ormcache.writes.hooks import state_of
 from ormcache.writes.trust import trust_in
@@ -93,6 +94,8 @@ def handle(options: dict[str, Any], out: Output) -> None:
                 _audit(watched.table, aliases[database], wanted[start : start + _BATCH], findings)
             except DatabaseError as error:
                 raise CommandError(f"The database does not answer: {error}") from error
+    counters["audit_compared"] += findings.compared
+    counters["audit_stale"] += len(findings.stale)
     out.result(_data(findings), _lines(findings))
     if findings.stale and (findings.ppm or 0) > options["max_ppm"]:
         raise CommandError(f"{len(findings.stale):,} of {findings.compared:,} cells are stale.")

@@ -57,7 +57,7 @@ def _try_scripts() -> None:
     cache = runtime.current()
     key, token = site_prefix(cache.config.namespace) + b"ping", cells.new_token()
     cache.writer.mark(token, [key])
-    if cache.writer.release(token, [key]):
+    if cache.writer.release(token, [key]).lost:
         raise CommandError(
             f"{cache.store.where} takes marks but does not keep them: its memory is full, or "
             "another server answers each time."

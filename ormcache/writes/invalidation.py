@@ -204,7 +204,7 @@ class Invalidation:
         try:
             rosters = {key: self._rosters[key] for key in self._rosters.keys() - set(marked)}
             writer = runtime.current().writer
-            lost = writer.release(self._token, marked, self._unlink, rosters)
+            lost, foreign = writer.release(self._token, marked, self._unlink, rosters)
         except StoreError:
             # The store has said what is wrong with it, once.
             counters["release_failed"] += 1
@@ -215,6 +215,7 @@ class Invalidation:
             return
         counters["release"] += len(marked)
         counters["release_mark_lost"] += lost
+        counters["release_roster_changed"] += foreign
 
     def _settle(self, noted: Noted) -> int:
         try:

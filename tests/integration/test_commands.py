@@ -120,7 +120,9 @@ def test_purge_keeps_marks_and_leases(
     }
     states = [cell and cell[:1] for cell in cache.store.mget([keys.row(n) for n in (1, 2, 3)])[1]]
     assert [cells.MARK, cells.LEASE, None] == states
-    assert 0 == cache.writer.release(token, [keys.row(1), keys.generation, keys.column("name")])
+    assert (
+        0 == cache.writer.release(token, [keys.row(1), keys.generation, keys.column("name")]).lost
+    )
 
 
 def test_a_mark_unlinked_before_the_commit_would_let_old_data_in(

@@ -12,6 +12,7 @@ from django.db import connection
 
 from ormcache import runtime
 from ormcache.management import audit
+from ormcache.stats import counters
 from ormcache.writes import outbox
 from tests.commands import change_unseen, execute_unseen, keys_of, run, run_json
 from tests.plugins.redis_server import RedisServer
@@ -53,9 +54,11 @@ def test_a_sound_cache(authors: list[Author]) -> None:
 
 def test_a_row_that_differs(authors: list[Author]) -> None:
     change_unseen(authors[3], "other")
+    counted = {name: counters[name] for name in ("audit_compared", "audit_stale")}
     error, found = failing()
     assert "1 of 24 cells are stale." == error
     assert 1 == found["stale"]
+    assert [24, 1] == [counters[name] - before for name, before in counted.items()]
     assert round(1_000_000 / 24, 3) == round(found["ppm"], 3)
     (stale,) = found["stale_cells"]
     assert ("testapp.Author", ["name"]) == (stale["model"], stale["differs"])

@@ -12,6 +12,7 @@ from django.db.models import Count, Max
 from pytest_django import Settings
 
 from ormcache import cells, runtime
+from ormcache.coherence.writer import Released
 from ormcache.stats import counters
 from ormcache.writes.errors import InvalidationFailed
 from tests.integration.outage import recover
@@ -113,7 +114,7 @@ def test_a_cut_after_the_marks_leaves_nothing_stale(
     writer = runtime.current().writer
     release = writer.release
 
-    def cut_first(*args: object, **kwargs: object) -> int:
+    def cut_first(*args: object, **kwargs: object) -> Released:
         ormcache_wire.cut()
         return release(*args, **kwargs)  # type: ignore[arg-type]
 

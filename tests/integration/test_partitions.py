@@ -370,7 +370,9 @@ def test_the_lists_stamp_passes_to_another_roster_before_the_commit(
     assert 0 == Article.objects.filter(title="m").count()
     Article.objects.get(pk=article.pk)
     monkeypatch.setattr(Writer, "mark", mark_and_step)
+    changed = counters["release_roster_changed"]
     Article.objects.filter(pk=article.pk).update(title="m")
+    assert changed + 1 == counters["release_roster_changed"]
     assert 1 == count()
 
 

@@ -12,7 +12,7 @@ from ormcache.coherence import entry as entries
 from ormcache.coherence.entry import Entry, Outdated
 from ormcache.coherence.log import since
 from ormcache.coherence.reader import Reader
-from ormcache.coherence.writer import Marked, Writer
+from ormcache.coherence.writer import Marked, Released, Writer
 from ormcache.keys import has_log, log_of
 from ormcache.query import lists
 from ormcache.query.revalidation import Changes, changes_of
@@ -79,10 +79,10 @@ class RecordsAfterwards(Writer):
                 self._late.append(("RECORD", log_of(key), nonce + (records[key] or b"")))
         return super().mark(token, keys, **kwargs)
 
-    def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> int:
-        lost = super().release(token, keys, *rest, **named)
+    def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> Released:
+        released = super().release(token, keys, *rest, **named)
         self._store.run(self._late)
-        return lost
+        return released
 
 
 # Readers

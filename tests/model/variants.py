@@ -14,7 +14,7 @@ from unittest.mock import patch
 from ormcache import cells
 from ormcache.coherence.entry import Entry
 from ormcache.coherence.reader import Lease, Reader, Rows
-from ormcache.coherence.writer import Marked, Writer
+from ormcache.coherence.writer import Marked, Released, Writer
 from ormcache.writes import changes
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.transaction import ConnectionState
@@ -104,10 +104,10 @@ class Deletes(Writer):
         marked = super().mark(token, (), **{**kwargs, "list_sets": ()})
         return Marked(marked.epoch, [None] * len(keys), marked.looked_up, [])
 
-    def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> int:
+    def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> Released:
         if self.after:
             self._store.run([("UNLINK", *keys)])
-        return 0
+        return Released(0, 0)
 
 
 class DeletesBefore(Deletes):
@@ -121,8 +121,8 @@ class DeletesAfter(Deletes):
 class KeepsTombstones(Writer):
     """What a write leaves is no mark of its own but a stone that has to expire."""
 
-    def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> int:
-        return 0
+    def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> Released:
+        return Released(0, 0)
 
 
 # Commands of the server
