@@ -7,17 +7,15 @@ invented.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from tests.history.names import BOUND, FIRST
 from tests.history.timeline import Row, Timeline
 
 STALE, INVENTED = "stale", "invented"
-LISTS = ("list", "reverse", "related", "kept", "first")
+LISTS = ("list", "reverse", "related", "kept", "first", "good", "best")
 """Kinds of reads that answer with books as they are, besides those by their keys."""
 
 
@@ -43,6 +41,21 @@ class Read:
     answer: Any
 
 
+IsThere = Callable[[Row, int, int], bool]
+"""Whether a row was in a list about a shelf while it was in this state."""
+
+
+def _stands(row: Row, state: int, shelf: int) -> bool:
+    return row.shelf(state) == shelf
+
+
+def _is_good(row: Row, state: int, shelf: int) -> bool:
+    return row.shelf(state) == shelf and row.is_good(state)
+
+
+_FIRST_PLACE, _LAST_PLACE = (-1 << 63, 0), (1 << 63, 0)
+
+
 class Checker:
     """Given the timelines of both tables, judges reads one by one."""
 
@@ -59,6 +72,9 @@ class Checker:
             "ordered": self._ordered,
             "kept": self._list,
             "first": self._first,
+            "good": self._good,
+            "best": self._best,
+            "count good": self._count_good,
             "count upper": self._count_upper,
             "count": self._count,
             "exists": self._exists,
@@ -123,8 +139,9 @@ class Checker:
         for pk in read.answer:
             row = self.books.rows.get(pk)
             states = row.window(read.start, read.end) if row else range(0)
-            if row is None or all(row.shelf(state) is None for state in states):
-                found.append(_finding(row, pk, states, lambda shelf: shelf is not None))
+            is_there = row.is_there if row else bool
+            if not any(map(is_there, states)):
+                found.append(_finding(row, pk, states, is_there))
         return found
 
     def _first(self, read: Read) -> list[Finding]:
@@ -133,6 +150,39 @@ class Checker:
         if len(pks) < FIRST:
             return found + self._members(read, pks)
         return found + self._members(read, pks, lambda pk: pk <= max(pks))
+
+    def _good(self, read: Read) -> list[Finding]:
+        pks = {pk for pk, *_ in read.answer}
+        return self._books(read, read.answer) + self._members(read, pks, is_there=_is_good)
+
+    def _best(self, read: Read) -> list[Finding]:
+        pks = {pk for pk, *_ in read.answer}
+        if len(pks) < FIRST:
+            return self._good(read)
+        found = self._books(read, read.answer)
+        found += self._members(read, pks, lambda pk: pk in pks, _is_good)
+        # Of two rows the better one may have been so at another moment only; the worst that was
+        # answered was no better than it ever was, though, and others may have been no worse.
+        bound = max(min(self._places(read, pk), default=_FIRST_PLACE) for pk in pks)
+        for pk in self.books.candidates(read.asked, read.start, read.end) - pks:
+            places = self._places(read, pk)
+            if places and max(places) < bound:
+                found.append(Finding(STALE, "figure", read.asked, pk, 0))
+        return found
+
+    def _places(self, read: Read, pk: int) -> list[tuple[int, int]]:
+        """By state where a row stood among the best, the smaller the better; last of all where it
+        was none of them."""
+        row = self.books.rows.get(pk)
+        if row is None:
+            return []
+        return [
+            (-row.stars(state), pk) if _is_good(row, state, read.asked) else _LAST_PLACE
+            for state in row.window(read.start, read.end)
+        ]
+
+    def _count_good(self, read: Read) -> list[Finding]:
+        return self._bounded(read, read.answer, Row.is_good)
 
     def _count_upper(self, read: Read) -> list[Finding]:
         return self._bounded(read, read.answer, lambda row, state: 1, lambda pk: pk > BOUND)
@@ -176,23 +226,29 @@ class Checker:
             if row is None:
                 continue
             states = row.window(read.start, read.end)
-            if all(row.shelf(state) is not None for state in states):
-                found.append(_finding(row, pk, states, lambda shelf: shelf is None))
+            if not any(map(row.is_gone, states)):
+                found.append(_finding(row, pk, states, row.is_gone))
         return found
 
     def _members(
-        self, read: Read, pks: set[int], is_told: Callable[[int], bool] = lambda pk: True
+        self,
+        read: Read,
+        pks: set[int],
+        is_told: Callable[[int], bool] = lambda pk: True,
+        is_there: IsThere = _stands,
     ) -> list[Finding]:
-        """Of those books of which the answer tells, exactly ``pks`` stood on the shelf."""
-        shelf = read.asked
+        """Of those books of which the answer tells, exactly ``pks`` were there."""
         found = []
-        candidates = self.books.candidates(shelf, read.start, read.end)
+        candidates = self.books.candidates(read.asked, read.start, read.end)
         for pk in filter(is_told, pks | candidates):
             row = self.books.rows.get(pk)
             states = row.window(read.start, read.end) if row else range(0)
             is_in = pk in pks
-            if row is None or all((row.shelf(state) == shelf) != is_in for state in states):
-                shows = partial(operator.eq if is_in else operator.ne, shelf)
+
+            def shows(state: int, row: Any = row, is_in: bool = is_in) -> bool:
+                return is_there(row, state, read.asked) == is_in
+
+            if row is None or not any(map(shows, states)):
                 found.append(_finding(row, pk, states, shows))
         return found
 
@@ -222,12 +278,12 @@ class Checker:
         return [Finding(STALE, "figure", read.asked, int(answer), least)]
 
 
-def _finding(row: Row | None, pk: int, states: range, shows: Callable[[Any], object]) -> Finding:
-    """The newest state whose shelf is what the read showed: before the window it is stale, else
-    nobody can have seen it."""
+def _finding(row: Row | None, pk: int, states: range, shows: Callable[[int], bool]) -> Finding:
+    """The newest state that is what the read showed: before the window it is stale, else nobody
+    can have seen it."""
     if row is None:
         return Finding(INVENTED, "book", pk, -1, -1)
     for state in range(states.start - 1, -1, -1):
-        if shows(row.shelf(state)):
+        if shows(state):
             return Finding(STALE, "book", pk, state, states.start)
     return Finding(INVENTED, "book", pk, -1, states.start)

@@ -28,19 +28,23 @@ class Version(NamedTuple):
     version: int
     shelf: int | None
     operation: int
+    shown: bool = True
+    """This and ``stars`` are a book's; where it was deleted they say nothing."""
+    stars: int = 0
 
 
 _POSTGRES = """
 CREATE TABLE journal (id bigserial PRIMARY KEY, kind text NOT NULL, pk bigint NOT NULL,
-    version bigint NOT NULL, shelf bigint, operation bigint NOT NULL);
+    version bigint NOT NULL, operation bigint NOT NULL,
+    shelf bigint, shown boolean NOT NULL, stars bigint NOT NULL);
 CREATE FUNCTION journal_{kind}() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        INSERT INTO journal (kind, pk, version, shelf, operation) VALUES
-            ('{kind}', OLD.id, OLD.version, NULL, current_setting('history.operation')::bigint);
+        INSERT INTO journal (kind, pk, version, operation, shelf, shown, stars) VALUES
+            ('{kind}', OLD.id, OLD.version, current_setting('history.operation')::bigint, {gone});
     ELSE
-        INSERT INTO journal (kind, pk, version, shelf, operation) VALUES
-            ('{kind}', NEW.id, NEW.version, {shelf}, current_setting('history.operation')::bigint);
+        INSERT INTO journal (kind, pk, version, operation, shelf, shown, stars) VALUES
+            ('{kind}', NEW.id, NEW.version, current_setting('history.operation')::bigint, {there});
     END IF;
     RETURN NULL;
 END $$;
@@ -49,16 +53,18 @@ CREATE TRIGGER journal AFTER INSERT OR UPDATE OR DELETE ON history_{kind}
 """
 _MARIADB = """
 CREATE TABLE journal (id bigint AUTO_INCREMENT PRIMARY KEY, kind varchar(5) NOT NULL,
-    pk bigint NOT NULL, version bigint NOT NULL, shelf bigint, operation bigint NOT NULL);
+    pk bigint NOT NULL, version bigint NOT NULL, operation bigint NOT NULL,
+    shelf bigint, shown boolean NOT NULL, stars bigint NOT NULL);
 CREATE TRIGGER {kind}_insert AFTER INSERT ON history_{kind} FOR EACH ROW
-    INSERT INTO journal VALUES (NULL, '{kind}', NEW.id, NEW.version, {shelf}, @operation);
+    INSERT INTO journal VALUES (NULL, '{kind}', NEW.id, NEW.version, @operation, {there});
 CREATE TRIGGER {kind}_update AFTER UPDATE ON history_{kind} FOR EACH ROW
-    INSERT INTO journal VALUES (NULL, '{kind}', NEW.id, NEW.version, {shelf}, @operation);
+    INSERT INTO journal VALUES (NULL, '{kind}', NEW.id, NEW.version, @operation, {there});
 CREATE TRIGGER {kind}_delete AFTER DELETE ON history_{kind} FOR EACH ROW
-    INSERT INTO journal VALUES (NULL, '{kind}', OLD.id, OLD.version, NULL, @operation);
+    INSERT INTO journal VALUES (NULL, '{kind}', OLD.id, OLD.version, @operation, {gone});
 """
 # A shelf stands on no shelf; it only has to tell that it exists.
-_SHELF_OF = {BOOK: "NEW.shelf_id", SHELF: "0"}
+_THERE = {BOOK: "NEW.shelf_id, NEW.shown, NEW.stars", SHELF: "0, TRUE, 0"}
+_GONE = "NULL, TRUE, 0"
 _NAME_OPERATION = {
     "postgresql": "SELECT set_config('history.operation', '%d', false)",
     "mysql": "SET @operation = %d",
@@ -78,7 +84,9 @@ def versions() -> Iterator[Version]:
     """Everything committed, in the order of its commits as far as one row is concerned: the
     journal is written while the row is locked."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT kind, pk, version, shelf, operation FROM journal ORDER BY id")
+        cursor.execute(
+            "SELECT kind, pk, version, shelf, operation, shown, stars FROM journal ORDER BY id"
+        )
         for row in cursor:
             yield Version(*row)
 
@@ -96,8 +104,9 @@ def database(books: int, shelves: int) -> Iterator[None]:
         for pk in range(1, shelves + 1):
             _run(f"INSERT INTO history_shelf (id, version) VALUES ({pk}, 0)")
         for pk in range(1, books + 1):
-            values = f"({pk}, 0, {1 + pk % shelves})"
-            _run(f"INSERT INTO history_book (id, version, shelf_id) VALUES {values}")
+            values = f"({pk}, 0, {1 + pk % shelves}, TRUE, {pk % 10})"
+            columns = "id, version, shelf_id, shown, stars"
+            _run(f"INSERT INTO history_book ({columns}) VALUES {values}")
         connection.close()
         yield
     finally:
@@ -112,9 +121,9 @@ def _create_journal() -> None:
     separator = "\nCREATE "
     table, *triggers = text.split(separator)[1:]
     _run(f"CREATE {table}")
-    for kind, shelf in _SHELF_OF.items():
+    for kind, there in _THERE.items():
         for trigger in triggers:
-            _run(f"CREATE {trigger.format(kind=kind, shelf=shelf)}")
+            _run(f"CREATE {trigger.format(kind=kind, there=there, gone=_GONE)}")
     if connection.vendor == "postgresql":
         # Rows are put in with their keys; what the sequence gives later must not meet these.
         _run("ALTER SEQUENCE history_book_id_seq RESTART WITH 1000001")

@@ -1,4 +1,7 @@
-"""Rows that tell how old they are: every write gives them a version no row had before."""
+"""Rows that tell how old they are: every write gives them a version no row had before.
+
+Two more columns of a book change apart from each other.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ class Shelf(CachedModel):
 class Book(CachedModel):
     shelf = models.ForeignKey(Shelf, models.CASCADE, related_name="books")
     version = models.BigIntegerField()
+    shown = models.BooleanField(default=True)
+    stars = models.IntegerField(default=0)
 
     if TYPE_CHECKING:
         # What Django adds mypy knows of the apps in the tests' settings only.

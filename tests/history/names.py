@@ -8,6 +8,8 @@ MISS, HIT, KEPT = range(3)
 
 FIRST = 3
 """Rows of a slice."""
+GOOD = 5
+"""From so many stars on a book is good; the most are 9."""
 BOUND = 20
 """About half of the books have a greater key."""
 
@@ -23,7 +25,8 @@ FAULTS = (
     *"db-cut db-delay db-commit-lost db-terminate process-stop".split(),
 )
 BREAKS = tuple(
-    "fill-without-lease no-mark release-before-commit no-epoch snapshot-fill late-capture".split()
+    "fill-without-lease no-mark release-before-commit no-epoch snapshot-fill late-capture "
+    "keep-at-once".split()
 )
 LOSE_MARKS = frozenset(
     {"flush", "redis-kill", "old-rdb", "fail-over", *(f"memory-{policy}" for policy in POLICIES)}

@@ -29,6 +29,7 @@ class Options:
     linger: float
     batch: int
     breaks: str
+    kinds: tuple[str, ...]
     on_outage: str
     seed: int
     report: Path | None
@@ -70,6 +71,7 @@ def parse(arguments: Sequence[str]) -> Options:
     add("--linger", type=float, default=0.004, help="mean seconds of pauses that widen races")
     add("--batch", type=int, default=20, help="reads in a row")
     add("--break", dest="breaks", choices=BREAKS, default="", help="a product that is wrong")
+    add("--kinds", default="", help="only these reads and writes, separated by commas")
     add("--on-outage", choices=("outbox", "raise"), default="", help="ORMCACHE['ON_OUTAGE']")
     add("--seed", type=int, default=int(os.environ.get("ORMCACHE_TEST_SEED", "1")))
     add("--report", type=Path, help="write the figures there, as JSON")
@@ -84,4 +86,5 @@ def parse(arguments: Sequence[str]) -> Options:
             parser.error(f"there is no fault {name!r}; there are {', '.join(FAULTS)}")
     if not (found["seconds"] or found["reads"] or found["kills"]):
         found["seconds"] = 60.0
-    return Options(faults=tuple(chosen), **found)
+    kinds = tuple(filter(None, found.pop("kinds").split(",")))
+    return Options(faults=tuple(chosen), kinds=kinds, **found)

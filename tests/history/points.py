@@ -40,7 +40,7 @@ OUTAGE_POINTS = tuple(
 """Points of the outbox: reached while Redis is away, and soon after."""
 POINTS = READ_POINTS + WRITE_POINTS + OUTAGE_POINTS
 
-_READER_RACES = frozenset({"after select", "before fill", "before store"})
+_READER_RACES = frozenset({"before select", "after select", "before fill", "before store"})
 _WRITER_RACES = frozenset(
     {"after mark rows", "after mark stamps", "before commit", "after commit", "before release"}
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django.db.models import Sum
 
 from tests.history.models import Book, Shelf
-from tests.history.names import BOUND, FIRST
+from tests.history.names import BOUND, FIRST, GOOD
 
 Read = Callable[[int, int], tuple[Any, Any]]
 """Given the primary key of a book and of a shelf: what was asked for, and the answer."""
@@ -68,6 +67,21 @@ def first(book: int, shelf: int) -> tuple[Any, Any]:
     return shelf, [_of(each) for each in found]
 
 
+def good(book: int, shelf: int) -> tuple[Any, Any]:
+    """Conditions on two columns that change apart: a write to one of them invalidates the list,
+    and what the row has in the other may change unseen meanwhile."""
+    return shelf, [_of(each) for each in _good(shelf).order_by("pk")]
+
+
+def best(book: int, shelf: int) -> tuple[Any, Any]:
+    """The same, of the first rows in the order of such a column."""
+    return shelf, [_of(each) for each in _good(shelf).order_by("-stars", "pk")[:FIRST]]
+
+
+def count_good(book: int, shelf: int) -> tuple[Any, Any]:
+    return shelf, _good(shelf).count()
+
+
 def count_upper(book: int, shelf: int) -> tuple[Any, Any]:
     """Data that a book below the bound can never be part of."""
     return shelf, Book.objects.filter(shelf=shelf, pk__gt=BOUND).count()
@@ -97,21 +111,30 @@ READS: dict[str, Read] = {
     "ordered": ordered,
     "kept": kept,
     "first": first,
+    "good": good,
+    "best": best,
+    "count good": count_good,
     "count upper": count_upper,
     "count": count,
     "exists": exists,
     "sum": total,
 }
-_WEIGHTS = (20, 2, 4, 4, 2, 2, 2, 1, 3, 3, 2, 2, 1, 2)
-_KINDS = tuple(READS)
+_WEIGHTS = (20, 2, 4, 4, 2, 2, 2, 1, 2, 2, 2, 2, 3, 2, 2, 1, 2)
 ROWS = ("row", "rows", "shelf")
 """Kinds that read rows by their keys; all others are lists."""
-DATA = ("values", "ordered", "count upper", "count", "exists", "sum")
+DATA = ("values", "ordered", "count good", "count upper", "count", "exists", "sum")
 """Kinds whose lists hold data, not pointers to rows."""
 
 
-def choose(rng: random.Random) -> str:
-    return rng.choices(_KINDS, _WEIGHTS)[0]
+def weighted(only: Collection[str]) -> tuple[list[str], list[int]]:
+    """Kinds and how often they come; all kinds if none of these is among ``only``."""
+    found = [pair for pair in zip(READS, _WEIGHTS, strict=True) if pair[0] in only]
+    kinds, weights = zip(*(found or zip(READS, _WEIGHTS, strict=True)), strict=True)
+    return list(kinds), list(weights)
+
+
+def _good(shelf: int) -> Any:
+    return Book.objects.filter(shelf=shelf, shown=True, stars__gte=GOOD)
 
 
 def _of(book: Book) -> list[int]:

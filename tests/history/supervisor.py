@@ -21,11 +21,13 @@ from tests.history.faults import DATABASE, FAULTS, REDIS, World
 from tests.history.nursery import Mortality
 from tests.history.options import Options
 from tests.history.proxy import Proxies
+from tests.history.reads import READS
 from tests.history.records import Log, now
 from tests.history.servers import Store
 from tests.history.verdict import Verdict, judge
 from tests.history.windows import Injected
 from tests.history.worker import Job
+from tests.history.writes import WRITES
 
 _PATIENCE = 90.0
 _LONGEST_RUN = 4 * 3600.0
@@ -35,6 +37,10 @@ _PROXIED = 2
 
 def run(options: Options) -> Verdict:
     """Do what ``options`` say. Leaves no server, process or database behind."""
+    unknown = set(options.kinds) - READS.keys() - WRITES.keys()
+    if unknown:
+        known = ", ".join((*READS, *WRITES))
+        raise SystemExit(f"--kinds: there is no {', '.join(sorted(unknown))}; there are {known}.")
     with tempfile.TemporaryDirectory(prefix="ormcache-history-") as scratch:
         directory = Path(scratch)
         logs = options.keep or directory / "logs"
@@ -80,6 +86,7 @@ def _job(options: Options, logs: Path, store: Store, proxies: Proxies) -> Job:
         linger=options.linger,
         snapshots=options.isolation == "repeatable read",
         breaks=options.breaks,
+        kinds=options.kinds,
         redis_urls=tuple(urls),
         database_ports=tuple(ports),
         store={"ON_OUTAGE": options.on_outage} if options.on_outage else {},

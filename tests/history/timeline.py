@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tests.history.journal import Version
+from tests.history.names import GOOD
 
 NEVER = 1 << 63
 _BUCKET = 1 << 28
@@ -50,6 +51,19 @@ class Row:
     def shelf(self, state: int) -> int | None:
         """Where the row stood; ``None`` where it was not there."""
         return self.versions[state - 1].shelf if state else None
+
+    def is_there(self, state: int) -> bool:
+        return self.shelf(state) is not None
+
+    def is_gone(self, state: int) -> bool:
+        return self.shelf(state) is None
+
+    def stars(self, state: int) -> int:
+        return self.versions[state - 1].stars
+
+    def is_good(self, state: int) -> bool:
+        """Whether it is shown, and has the stars for it."""
+        return state > 0 and self.versions[state - 1].shown and self.stars(state) >= GOOD
 
     def version(self, state: int) -> int:
         return self.versions[state - 1].version if state else 0

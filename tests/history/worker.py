@@ -43,6 +43,8 @@ class Job:
     snapshots: bool
     """Transactions read from a snapshot taken at their first statement."""
     breaks: str
+    kinds: tuple[str, ...]
+    """Of operations, all if there is none."""
     redis_urls: tuple[str, ...]
     """By slot; likewise the ports of the database."""
     database_ports: tuple[int, ...]
@@ -88,6 +90,7 @@ class Worker:
         self._points = Points(plan, log, rng, job.linger)
         breaks.apply(job.breaks)
         self._points.install()
+        self._reads, self._writes = reads.weighted(job.kinds), writes.weighted(job.kinds)
 
     def work(self) -> None:
         if self._points.plan.kind:
@@ -95,7 +98,7 @@ class Worker:
             return
         while not self._board.stopped:
             if self._rng.random() < self._job.write_share:
-                self._write(writes.choose(self._rng))
+                self._write(self._any(self._writes))
             else:
                 self._read_some()
             self._log.flush()
@@ -120,13 +123,13 @@ class Worker:
         """A batch, now and then in one transaction."""
         if self._rng.random() < 0.9:
             for _ in range(self._job.batch):
-                self._read(reads.choose(self._rng))
+                self._read(self._any(self._reads))
             return
         began = now() if self._job.snapshots else None
         try:
             with transaction.atomic():
                 for _ in range(self._job.batch):
-                    self._read(reads.choose(self._rng), began)
+                    self._read(self._any(self._reads), began)
         except Exception as error:
             self._fail("read", error)
 
@@ -190,9 +193,12 @@ class Worker:
         """What the operation counts of its invalidation: lost marks and failed releases."""
         return [counters[name] for name in _COUNTED]
 
+    def _any(self, weighted: tuple[list[str], list[int]]) -> str:
+        return self._rng.choices(*weighted)[0]
+
     def _any_book(self) -> int:
         # Half of all operations meet on four rows.
-        most = 4 if self._rng.random() < 0.5 else self._job.books
+        most = min(4, self._job.books) if self._rng.random() < 0.5 else self._job.books
         return self._rng.randint(1, most)
 
     def _any_shelf(self) -> int:

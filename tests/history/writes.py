@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -68,12 +68,25 @@ def move(target: Target) -> None:
             book.save(update_fields=["shelf", "version"])
 
 
+def show(target: Target) -> None:
+    """Or hide."""
+    with transaction.atomic():
+        book = _lock(target.book)
+        if book is not None:
+            book.shown, book.version = not book.shown, book.version + 1
+            book.save(update_fields=["shown", "version"])
+
+
+def rate(target: Target) -> None:
+    stars = target.rng.randrange(10)
+    Book.objects.filter(pk=target.book).update(stars=stars, version=F("version") + 1)
+
+
 def insert(target: Target) -> None:
     """With a key that may have been there before, or with one the database chooses."""
     pk = target.book if target.rng.random() < 0.7 else None
-    Book(pk=pk, shelf_id=target.shelf, version=target.operation * INCREMENTS).save(
-        force_insert=True
-    )
+    stars, version = target.rng.randrange(10), target.operation * INCREMENTS
+    Book(pk=pk, shelf_id=target.shelf, version=version, stars=stars).save(force_insert=True)
 
 
 def delete(target: Target) -> None:
@@ -139,6 +152,8 @@ WRITES: dict[str, Write] = {
     "update many": update_many,
     "bulk update": bulk_update,
     "move": move,
+    "show": show,
+    "rate": rate,
     "insert": insert,
     "delete": delete,
     "delete newest": delete_newest,
@@ -148,12 +163,14 @@ WRITES: dict[str, Write] = {
     "rollback": rollback,
     "shelf write": shelf,
 }
-_WEIGHTS = (4, 4, 1, 1, 4, 4, 2, 2, 1, 1, 2, 2, 1)
-_KINDS = tuple(WRITES)
+_WEIGHTS = (4, 4, 1, 1, 4, 3, 3, 4, 2, 2, 1, 1, 2, 2, 1)
 
 
-def choose(rng: random.Random) -> str:
-    return rng.choices(_KINDS, _WEIGHTS)[0]
+def weighted(only: Collection[str]) -> tuple[list[str], list[int]]:
+    """Kinds and how often they come; all kinds if none of these is among ``only``."""
+    found = [pair for pair in zip(WRITES, _WEIGHTS, strict=True) if pair[0] in only]
+    kinds, weights = zip(*(found or zip(WRITES, _WEIGHTS, strict=True)), strict=True)
+    return list(kinds), list(weights)
 
 
 def _lock(pk: int) -> Book | None:

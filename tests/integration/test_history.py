@@ -6,6 +6,7 @@ Long runs are started by hand: ``python -m tests.history --help``.
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,12 @@ NARROW = "--books 4 --shelves 2 --batch 6 --write-share 0.5 --linger 0.02"
 NEEDS = {
     "no-epoch": ("--faults old-rdb --fault-pause 0.3", LEVELS[0]),
     "snapshot-fill": ("--faults none", LEVELS[1]),
+    # Lists that are valid until a write, so that there is one to keep, and many who read them.
+    "keep-at-once": (
+        "--faults none --books 3 --shelves 1 --write-share 0.1 --linger 0.01 --processes 12 "
+        "--reads 20000 --kinds 'count good,row,show,rate'",
+        LEVELS[0],
+    ),
 }
 
 
@@ -44,7 +51,7 @@ def history(tmp_path: Path, level: str, arguments: str, seed: int = SEED) -> dic
     report = tmp_path / "report.json"
     command = [sys.executable, "-m", "tests.history", "--isolation", level]
     done = subprocess.run(
-        [*command, "--seed", str(seed), "--report", str(report), *arguments.split()],
+        [*command, "--seed", str(seed), "--report", str(report), *shlex.split(arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -83,8 +90,8 @@ def _broken() -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", list(_broken()))
 def test_a_broken_product_is_found_out(tmp_path: Path, name: str) -> None:
-    faults, level = NEEDS.get(name, ("--faults none", LEVELS[0]))
-    arguments = f"{NARROW} {faults} --no-exhaustive --life 0 --reads 3000 --seconds 60"
+    needs, level = NEEDS.get(name, ("--faults none", LEVELS[0]))
+    arguments = f"{NARROW} --no-exhaustive --life 0 --reads 3000 --seconds 60 {needs}"
     runs = []
     for round_ in range(ROUNDS):
         runs.append(history(tmp_path, level, f"{arguments} --break {name}", SEED + round_))

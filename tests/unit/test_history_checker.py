@@ -13,7 +13,7 @@ from tests.history.timeline import NEVER, Operation, Timeline
 from tests.history.windows import MARK_LOST, MARK_LOST_AND_KILLED, Injected, Windows
 
 END = 10_000
-SEED, MOVE, LATER, GONE = 1, 2, 3, 4
+SEED, MOVE, LATER, GONE, HIDE, RATE = 1, 2, 3, 4, 5, 6
 OPERATIONS = {
     SEED: Operation(SEED, "seed", 0, 0, "committed", 0),
     # Book 1 moves from shelf 1 to shelf 2 ...
@@ -22,6 +22,9 @@ OPERATIONS = {
     LATER: Operation(LATER, "save", 200),
     # Book 2 is deleted.
     GONE: Operation(GONE, "delete", 300, 330, "committed", 320),
+    # Book 3, one of four good ones on shelf 3, is hidden, and is given stars after that.
+    HIDE: Operation(HIDE, "show", 400, 430, "committed", 420),
+    RATE: Operation(RATE, "rate", 500, 530, "committed", 520),
 }
 VERSIONS = [
     Version(BOOK, 1, 10, 1, SEED),
@@ -30,7 +33,14 @@ VERSIONS = [
     Version(BOOK, 1, 11, 2, MOVE),
     Version(BOOK, 1, 12, 2, LATER),
     Version(BOOK, 2, 20, None, GONE),
+    *(Version(BOOK, pk, 10 * pk, 3, SEED, True, stars) for pk, stars in ((3, 7), (4, 9), (5, 7))),
+    Version(BOOK, 6, 60, 3, SEED, True, 5),
+    Version(BOOK, 7, 70, 3, SEED, True, 4),
+    Version(BOOK, 3, 31, 3, HIDE, False, 7),
+    Version(BOOK, 3, 32, 3, RATE, False, 9),
 ]
+THREE, THREE_HIDDEN, THREE_RATED = [3, 30, 3], [3, 31, 3], [3, 32, 3]
+FOUR, FIVE, SIX, SEVEN = [4, 40, 3], [5, 50, 3], [6, 60, 3], [7, 70, 3]
 
 
 def checker(
@@ -64,8 +74,21 @@ RIGHT: list[tuple[str, tuple[int, int], Any, Any]] = [
     ("values", (150, 160), 1, [[2, 20]]),
     ("kept", (400, 401), 2, [[1, 11, 2]]),
     ("first", (400, 401), 2, [[1, 11, 2]]),
-    ("ordered", (400, 401), None, [1]),
-    ("ordered", (310, 315), None, [1, 2]),
+    ("ordered", (400, 401), None, [1, 3, 4, 5, 6, 7]),
+    ("ordered", (310, 315), None, [1, 2, 3, 4, 5, 6, 7]),
+    ("good", (50, 60), 3, [THREE, FOUR, FIVE, SIX]),
+    ("good", (410, 415), 3, [FOUR, FIVE, SIX]),
+    ("good", (410, 415), 3, [THREE_HIDDEN, FOUR, FIVE, SIX]),
+    ("good", (600, 601), 3, [FOUR, FIVE, SIX]),
+    ("good", (50, 60), 1, []),
+    ("best", (50, 60), 3, [FOUR, THREE, FIVE]),
+    ("best", (410, 415), 3, [FOUR, THREE, FIVE]),
+    ("best", (410, 415), 3, [FOUR, FIVE, SIX]),
+    ("best", (600, 601), 3, [FOUR, FIVE, SIX]),
+    ("best", (50, 60), 1, []),
+    ("count good", (50, 60), 3, 4),
+    ("count good", (410, 415), 3, 3),
+    ("count good", (600, 601), 3, 3),
     ("count upper", (50, 60), 1, 0),
     ("count", (50, 60), 1, 2),
     ("count", (110, 115), 1, 1),
@@ -91,8 +114,20 @@ WRONG: list[tuple[str, tuple[int, int], Any, Any, list[str]]] = [
     ("list", (50, 60), 2, [[1, 10, 1]], [INVENTED]),
     ("related", (50, 60), 1, [[1, 10, 1, 1, 4], [2, 20, 1, 1, 5]], [INVENTED]),
     ("values", (150, 160), 1, [[1, 10], [2, 20]], [STALE, STALE]),
-    ("ordered", (400, 401), None, [1, 2], [STALE]),
-    ("ordered", (50, 60), None, [1], [STALE]),
+    ("ordered", (400, 401), None, [1, 2, 3, 4, 5, 6, 7], [STALE]),
+    ("ordered", (50, 60), None, [1, 3, 4, 5, 6, 7], [STALE]),
+    ("good", (50, 60), 3, [FOUR, FIVE, SIX], [STALE]),
+    ("good", (430, 440), 3, [THREE_HIDDEN, FOUR, FIVE, SIX], [STALE]),
+    ("good", (600, 601), 3, [THREE_RATED, FOUR, FIVE, SIX], [STALE]),
+    ("good", (50, 60), 3, [THREE, FOUR, FIVE, SIX, SEVEN], [INVENTED]),
+    ("good", (600, 601), 3, [FOUR, FIVE], [STALE]),
+    ("best", (50, 60), 3, [FOUR, FIVE, SIX], [STALE]),
+    ("best", (600, 601), 3, [THREE_RATED, FOUR, FIVE], [STALE]),
+    ("best", (600, 601), 3, [FOUR, FIVE, SEVEN], [INVENTED, STALE]),
+    ("best", (600, 601), 3, [FOUR, FIVE], [STALE]),
+    ("count good", (50, 60), 3, 3, [STALE]),
+    ("count good", (430, 440), 3, 4, [STALE]),
+    ("count good", (600, 601), 3, 4, [STALE]),
     ("count", (150, 160), 1, 2, [STALE]),
     ("kept", (400, 401), 2, [], [STALE]),
     ("first", (50, 60), 1, [[2, 20, 1]], [STALE]),
