@@ -219,13 +219,12 @@ class ListEntry:
             # The stamps captured before are those of now: no other state than theirs was asked.
             runtime.current().reader.restamp(entry, invalid, turn.prefix, turn.lease)
             turn.lease = None
+            counters["list_revalidated"] += 1
             found = stored
         else:
             found = MISSING
         if found is MISSING:
             turn.prefix = None
-        else:
-            counters["list_revalidated"] += 1
         return found
 
     def _lease(self) -> bytes:

@@ -93,8 +93,10 @@ def test_another_reader_stores_it_meanwhile(rows: list[Article]) -> None:
         change(rows[1].pk, views=0)
         assert 1 == read_often()
 
+    kept = counters["list_revalidated"]
     with just_before("SELECT", write_and_read):
         assert 1 == read_often()
+    assert kept == counters["list_revalidated"]
     hits = counters["list_hit"]
     assert 1 == check(read_often)
     assert hits + 1 == counters["list_hit"]
