@@ -7,8 +7,9 @@ invented.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from tests.history.names import BOUND, FIRST
@@ -53,7 +54,7 @@ def _is_good(row: Row, state: int, shelf: int) -> bool:
     return row.shelf(state) == shelf and row.is_good(state)
 
 
-_FIRST_PLACE, _LAST_PLACE = (-1 << 63, 0), (1 << 63, 0)
+_LAST_PLACE = (1 << 63, 0)
 
 
 class Checker:
@@ -115,7 +116,13 @@ class Checker:
 
     def _list(self, read: Read) -> list[Finding]:
         pks = {pk for pk, *_ in read.answer}
-        return self._books(read, read.answer) + self._members(read, pks)
+        found = self._books(read, read.answer) + self._members(read, pks)
+        return found if read.kind == "reverse" else found + self._in_order(read)
+
+    def _in_order(self, read: Read) -> list[Finding]:
+        """Each row once, by its key, whenever that was."""
+        pks = [pk for pk, *_ in read.answer]
+        return [] if pks == sorted(set(pks)) else [Finding(INVENTED, "figure", read.asked, 0, -1)]
 
     def _related(self, read: Read) -> list[Finding]:
         found = self._list(read)
@@ -139,47 +146,65 @@ class Checker:
         for pk in read.answer:
             row = self.books.rows.get(pk)
             states = row.window(read.start, read.end) if row else range(0)
-            is_there = row.is_there if row else bool
-            if not any(map(is_there, states)):
-                found.append(_finding(row, pk, states, is_there))
+            if row is None:
+                found.append(Finding(INVENTED, "book", pk, -1, -1))
+            elif not any(map(row.is_there, states)):
+                found.append(_finding(row, pk, states, row.is_there))
         return found
 
     def _first(self, read: Read) -> list[Finding]:
         pks = {pk for pk, *_ in read.answer}
-        found = self._books(read, read.answer)
+        found = self._books(read, read.answer) + self._in_order(read)
         if len(pks) < FIRST:
             return found + self._members(read, pks)
+        if len(pks) > FIRST:
+            found.append(Finding(INVENTED, "figure", read.asked, len(pks), -1))
         return found + self._members(read, pks, lambda pk: pk <= max(pks))
 
     def _good(self, read: Read) -> list[Finding]:
         pks = {pk for pk, *_ in read.answer}
-        return self._books(read, read.answer) + self._members(read, pks, is_there=_is_good)
+        found = self._books(read, read.answer) + self._members(read, pks, is_there=_is_good)
+        return found + self._in_order(read)
 
     def _best(self, read: Read) -> list[Finding]:
-        pks = {pk for pk, *_ in read.answer}
+        pks = [pk for pk, *_ in read.answer]
         if len(pks) < FIRST:
-            return self._good(read)
-        found = self._books(read, read.answer)
-        found += self._members(read, pks, lambda pk: pk in pks, _is_good)
+            found = self._books(read, read.answer) + self._members(
+                read, set(pks), is_there=_is_good
+            )
+        else:
+            found = self._books(read, read.answer)
+            found += self._members(read, set(pks), set(pks).__contains__, _is_good)
+            found += self._better(read, pks)
+        # Each stood before the next at some moment.
+        for one, next_ in pairwise(pks):
+            if min(self._places(read, one)) >= max(self._places(read, next_)):
+                found.append(self._figure(read, next_))
+        return found if len(set(pks)) == len(pks) <= FIRST else [*found, self._figure(read, 0)]
+
+    def _better(self, read: Read, pks: list[int]) -> Iterator[Finding]:
+        """Rows that had to be among the best instead of the worst of ``pks``."""
         # Of two rows the better one may have been so at another moment only; the worst that was
         # answered was no better than it ever was, though, and others may have been no worse.
-        bound = max(min(self._places(read, pk), default=_FIRST_PLACE) for pk in pks)
-        for pk in self.books.candidates(read.asked, read.start, read.end) - pks:
-            places = self._places(read, pk)
-            if places and max(places) < bound:
-                found.append(Finding(STALE, "figure", read.asked, pk, 0))
-        return found
+        bound = max(min(self._places(read, pk)) for pk in pks)
+        for pk in self.books.candidates(read.asked, read.start, read.end).difference(pks):
+            if max(self._places(read, pk)) < bound:
+                yield self._figure(read, pk)
 
     def _places(self, read: Read, pk: int) -> list[tuple[int, int]]:
         """By state where a row stood among the best, the smaller the better; last of all where it
         was none of them."""
         row = self.books.rows.get(pk)
         if row is None:
-            return []
+            return [_LAST_PLACE]
         return [
             (-row.stars(state), pk) if _is_good(row, state, read.asked) else _LAST_PLACE
             for state in row.window(read.start, read.end)
         ]
+
+    def _figure(self, read: Read, answer: int) -> Finding:
+        """What no single row is the cause of."""
+        return Finding(STALE, "figure", read.asked, answer, -1)
 
     def _count_good(self, read: Read) -> list[Finding]:
         return self._bounded(read, read.answer, Row.is_good)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -77,7 +78,8 @@ class Windows:
         for pk in self._checker.books.candidates(read.asked, since, read.end):
             row = self._checker.books.rows[pk]
             newest = row.window(read.start, read.end).start
-            for operation in self._between(self._checker.books, pk, max(newest - 3, 0), newest):
+            first = max(bisect_left(row.begins, since) - 1, 0)
+            for operation in self._between(self._checker.books, pk, first, newest):
                 earlier = Read(read.kind, operation.began, read.end, True, read.asked, read.answer)
                 if not self._checker.check(earlier):
                     yield operation

@@ -85,6 +85,9 @@ RIGHT: list[tuple[str, tuple[int, int], Any, Any]] = [
     ("best", (410, 415), 3, [FOUR, THREE, FIVE]),
     ("best", (410, 415), 3, [FOUR, FIVE, SIX]),
     ("best", (600, 601), 3, [FOUR, FIVE, SIX]),
+    # Hidden by now, and anywhere until then.
+    ("best", (410, 415), 3, [FOUR, THREE_HIDDEN, FIVE]),
+    ("best", (500, 510), 3, [FOUR, FIVE, SIX]),
     ("best", (50, 60), 1, []),
     ("count good", (50, 60), 3, 4),
     ("count good", (410, 415), 3, 3),
@@ -125,6 +128,16 @@ WRONG: list[tuple[str, tuple[int, int], Any, Any, list[str]]] = [
     ("best", (600, 601), 3, [THREE_RATED, FOUR, FIVE], [STALE]),
     ("best", (600, 601), 3, [FOUR, FIVE, SEVEN], [INVENTED, STALE]),
     ("best", (600, 601), 3, [FOUR, FIVE], [STALE]),
+    ("best", (600, 601), 3, [SIX, FIVE, FOUR], [STALE]),
+    # Three and five have as many stars.
+    ("best", (50, 60), 3, [FOUR, FIVE, THREE], [STALE]),
+    ("best", (600, 601), 3, [FOUR, FOUR, FIVE, SIX], [STALE]),
+    ("best", (50, 60), 3, [FOUR, THREE, FIVE, SIX], [STALE]),
+    ("good", (600, 601), 3, [SIX, FIVE, FOUR], [INVENTED]),
+    ("list", (50, 60), 1, [[2, 20, 1], [1, 10, 1]], [INVENTED]),
+    ("list", (50, 60), 1, [[1, 10, 1], [1, 10, 1], [2, 20, 1]], [INVENTED]),
+    ("first", (50, 60), 3, [THREE, FIVE, FOUR], [INVENTED]),
+    ("first", (50, 60), 3, [THREE, FOUR, FIVE, SIX], [INVENTED]),
     ("count good", (50, 60), 3, 3, [STALE]),
     ("count good", (430, 440), 3, 4, [STALE]),
     ("count good", (600, 601), 3, 4, [STALE]),
@@ -225,6 +238,25 @@ def test_a_figure_may_still_count_a_row_that_left_long_before() -> None:
     books.index(0, 20 * second)
     judge = Checker(books, Timeline([], operations))
     read = Read("count", 6 * second, 6 * second + 1, True, 1, 2)
+    (finding,) = judge.check(read)
+    flush = Injected("flush", second + 1, second + 2)
+    assert MARK_LOST_AND_KILLED == Windows(judge, operations, [flush]).covering(read, finding)
+
+
+def test_a_write_that_was_missed_may_be_followed_by_others() -> None:
+    """They change what the figure does not ask for."""
+    second = 1_000_000_000
+    hidden = Operation(HIDE, "show", second, 2 * second, "", 2 * second)
+    operations = {SEED: OPERATIONS[SEED], HIDE: hidden}
+    versions = [*(each for each in VERSIONS if each.pk == 3 and each.operation in operations)]
+    for number in range(100, 105):
+        at = 3 * second + number
+        operations[number] = Operation(number, "save", at, at + 1, "committed", at + 1)
+        versions.append(Version(BOOK, 3, 31 + number, 3, number, False, 7))
+    books = Timeline(versions, operations)
+    books.index(0, 20 * second)
+    judge = Checker(books, Timeline([], operations))
+    read = Read("count good", 6 * second, 6 * second + 1, True, 3, 1)
     (finding,) = judge.check(read)
     flush = Injected("flush", second + 1, second + 2)
     assert MARK_LOST_AND_KILLED == Windows(judge, operations, [flush]).covering(read, finding)
