@@ -24,8 +24,9 @@ class Released(NamedTuple):
 
     lost: int
     """Marks that were gone."""
-    foreign: int
-    """Lists stamps that had meanwhile been made anew under another roster."""
+    foreign: list[bytes]
+    """Lists stamps that had meanwhile been made anew under another roster: entries may rely on
+    stamps that were not marked. They have to go (see ``drop``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,7 @@ class Writer:
         """Take the marks off again, and unlink what the write made useless: one round trip.
 
         To be called after the commit or a known rollback, never when the outcome is unknown.
-        ``rosters``: by key of a lists stamp the roster whose stamps were marked. If the stamp was
-        made anew under another meanwhile, entries may rely on stamps that were not: it goes.
+        ``rosters``: by key of a lists stamp the roster whose stamps were marked.
         """
         commands: list[Command] = [_releasing(key, token) for key in keys]
         if unlink:
@@ -95,9 +95,11 @@ class Writer:
         foreign = [
             key for (key, roster), stamp in found if cells.roster_of(stamp) not in (None, roster)
         ]
-        if foreign:
-            self._store.run([("UNLINK", *foreign)])
-        return Released(sum(1 for reply in replies[: len(keys)] if reply == 0), len(foreign))
+        return Released(sum(1 for reply in replies[: len(keys)] if reply == 0), foreign)
+
+    def drop(self, keys: Sequence[bytes]) -> None:
+        """Unlink stamps, which every entry that relies on them misses: one round trip."""
+        self._store.run([("UNLINK", *keys)])
 
 
 def _marking(key: bytes, token: bytes, ttl_ms: int, record: bytes | None) -> Command:

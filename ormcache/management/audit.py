@@ -94,8 +94,6 @@ def handle(options: dict[str, Any], out: Output) -> None:
                 _audit(watched.table, aliases[database], wanted[start : start + _BATCH], findings)
             except DatabaseError as error:
                 raise CommandError(f"The database does not answer: {error}") from error
-    counters["audit_compared"] += findings.compared
-    counters["audit_stale"] += len(findings.stale)
     out.result(_data(findings), _lines(findings))
     if findings.stale and (findings.ppm or 0) > options["max_ppm"]:
         raise CommandError(f"{len(findings.stale):,} of {findings.compared:,} cells are stale.")
@@ -152,6 +150,8 @@ def _audit(table: Table, using: str, wanted: list[bytes], findings: Findings) ->
         if suspects:
             suspects = _differing(table, using, _read(table, using, list(suspects)))
     findings.moving += len(first) - len(suspects)
+    counters["audit_compared"] += len(found)
+    counters["audit_stale"] += len(suspects)
     findings.stale += [_stale(table, key, each) for key, each in suspects.items()]
 
 

@@ -7,24 +7,29 @@ in order before Django sees them: the SQL and the key follow.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import FilteredRelation, Model, Q
 from django.db.models.expressions import BaseExpression
 
 _SETS = (set, frozenset)
+# Most values there are, and in most hits nothing else. Expressions in lists are left as they are.
 _LEAVES = frozenset({str, int, bool, type(None), list, tuple})
-_Named = dict[str, Any]
 
 
-def in_order(values: Any) -> Any:
-    """The values of a set as a list, anything else as it is."""
-    if not isinstance(values, _SETS):
-        return values
-    try:
-        return sorted(values, key=_rank)
-    except Exception:  # What cannot be compared makes a key for each order, and no mistake.
-        return list(values)
+class OrderedSet(frozenset[Any]):
+    """A set whose members come out in order. To Django it is a set like any other."""
+
+    def __iter__(self) -> Iterator[Any]:
+        members = list(super().__iter__())
+        for key in (None, _rank):
+            try:
+                return iter(sorted(members, key=key))
+            except Exception:  # Whatever the comparison of two values raises.
+                continue
+        # Another key for another order of what cannot be compared is no mistake.
+        return iter(members)
 
 
 def _rank(value: Any) -> tuple[str, Any]:
@@ -33,64 +38,70 @@ def _rank(value: Any) -> tuple[str, Any]:
     return type(value).__qualname__, value
 
 
-def ordered_arguments(args: tuple[Any, ...], kwargs: _Named) -> tuple[tuple[Any, ...], _Named]:
+def in_order(values: Any) -> Any:
+    """A set as one whose members come out in order, anything else as it is."""
+    return OrderedSet(values) if isinstance(values, _SETS) else values
+
+
+def ordered_arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Arguments of a queryset's method with the sets in them put in order.
 
     What holds none is passed on as it is; nothing that was given is changed.
     """
     if args:
-        args = tuple(map(ordered, args))
+        args = tuple(map(_ordered_condition, args))
     for name, value in kwargs.items():
-        if type(value) in _LEAVES:
-            # This runs on every hit.
-            continue
-        found = _ordered_condition(name, value)
-        if found is not value:
-            kwargs = {**kwargs, name: found}
+        if type(value) not in _LEAVES:
+            found = _ordered_value(name, value)
+            if found is not value:
+                kwargs = {**kwargs, name: found}
     return args, kwargs
-
-
-def _ordered_condition(name: str, value: Any) -> Any:
-    if isinstance(value, _SETS):
-        return in_order(value) if name.endswith("__in") else value
-    return ordered(value)
 
 
 def ordered(node: Any) -> Any:
     """A ``Q`` or an expression; a copy of it if there is a set in it."""
     if isinstance(node, Q):
-        return _ordered_q(node)
-    if isinstance(node, FilteredRelation):
+        children = _ordered_each(node.children)
+        if children is not node.children:
+            node = node.copy()
+            node.children = children
+    elif isinstance(node, FilteredRelation):
         condition = ordered(node.condition)
-        if condition is node.condition:
-            return node
-        relation = node.clone()
-        relation.condition = condition
-        return relation
-    if isinstance(node, BaseExpression):
-        sources = node.get_source_expressions()
-        found = list(map(ordered, sources))
-        if all(new is old for new, old in zip(found, sources, strict=True)):
-            return node
-        clone = node.copy()
-        clone.set_source_expressions(found)
-        return clone
+        if condition is not node.condition:
+            node = node.clone()
+            node.condition = condition
+    elif isinstance(node, BaseExpression):
+        sources = list(node.get_source_expressions())
+        found = _ordered_each(sources)
+        if found is not sources:
+            node = node.copy()
+            node.set_source_expressions(found)
     return node
 
 
-def _ordered_q(node: Q) -> Q:
-    changed: dict[int, Any] = {}
-    for position, child in enumerate(node.children):
-        if type(child) is not tuple:
-            found = ordered(child)
-            if found is not child:
-                changed[position] = found
-        elif type(child[1]) not in _LEAVES:
-            found = _ordered_condition(*child)
-            if found is not child[1]:
-                changed[position] = (child[0], found)
-    if not changed:
+def _ordered_each(nodes: list[Any]) -> list[Any]:
+    found = nodes
+    for place, node in enumerate(nodes):
+        new = _ordered_condition(node)
+        if new is not node:
+            found = [*found[:place], new, *found[place + 1 :]]
+    return found
+
+
+def _ordered_condition(node: Any) -> Any:
+    """The same of a condition's name and value."""
+    if type(node) is not tuple:
+        return ordered(node)
+    if len(node) != 2 or type(node[1]) in _LEAVES:
         return node
-    clone = node.copy()
-    clone.children = [changed.get(place, child) for place, child in enumerate(node.children)]
-    return clone
+    found = _ordered_value(*node)
+    return node if found is node[1] else (node[0], found)
+
+
+def _ordered_value(name: Any, value: Any) -> Any:
+    if isinstance(value, _SETS):
+        # Whatever else takes a set need not take this one.
+        return in_order(value) if str(name).endswith("__in") else value
+    return ordered(value)

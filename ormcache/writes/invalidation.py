@@ -205,17 +205,17 @@ class Invalidation:
             rosters = {key: self._rosters[key] for key in self._rosters.keys() - set(marked)}
             writer = runtime.current().writer
             lost, foreign = writer.release(self._token, marked, self._unlink, rosters)
+            counters["release"] += len(marked)
+            counters["release_mark_lost"] += lost
+            if foreign:
+                counters["release_roster_changed"] += len(foreign)
+                writer.drop(foreign)
         except StoreError:
             # The store has said what is wrong with it, once.
             counters["release_failed"] += 1
-            return
         except Exception:
             counters["release_failed"] += 1
             logger.exception("ormcache.release.failed")
-            return
-        counters["release"] += len(marked)
-        counters["release_mark_lost"] += lost
-        counters["release_roster_changed"] += foreign
 
     def _settle(self, noted: Noted) -> int:
         try:

@@ -107,7 +107,7 @@ class Deletes(Writer):
     def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> Released:
         if self.after:
             self._store.run([("UNLINK", *keys)])
-        return Released(0, 0)
+        return Released(0, [])
 
 
 class DeletesBefore(Deletes):
@@ -122,7 +122,7 @@ class KeepsTombstones(Writer):
     """What a write leaves is no mark of its own but a stone that has to expire."""
 
     def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> Released:
-        return Released(0, 0)
+        return Released(0, [])
 
 
 # Commands of the server
