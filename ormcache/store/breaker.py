@@ -12,11 +12,13 @@ logger = logging.getLogger("ormcache")
 class Breaker:
     """Closed: calls pass. Open: they are refused, until one caller probes.
 
-    ``first`` and ``longest`` are seconds: the pause doubles with every failed probe.
+    ``first`` and ``longest`` are seconds: the pause doubles with every failed probe. ``probe``:
+    the seconds after which a probe that has not reported is taken for dead.
     """
 
-    def __init__(self, first: float = 0.25, longest: float = 5.0) -> None:
+    def __init__(self, first: float = 0.25, longest: float = 5.0, probe: float = 2.0) -> None:
         self._first = first
+        self._probe = probe
         self._longest = longest
         self._pause = first
         self._retry_at = 0.0
@@ -32,7 +34,7 @@ class Breaker:
             if now < self._retry_at:
                 return False
             # This caller probes; until it reports, the others keep waiting.
-            self._retry_at = now + self._pause
+            self._retry_at = now + self._probe
             return True
 
     def refuses(self) -> bool:
