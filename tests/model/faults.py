@@ -34,6 +34,7 @@ an actor cannot reach the server. outage: nobody can, and everybody notices. den
 no marks."""
 
 _MARKING = ("MARK", "MARK_LOGGED", "RELEASE", "RELEASE_LOGGED")
+_RELEASING = frozenset({"RELEASE", "RELEASE_LOGGED"})
 _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -116,8 +117,11 @@ class Faults:
             yield from self._of_statement(state, number, actor)
         lost = self._spent(state, "lose")
         if lost and kind in ("run", "mget"):
-            after = self._world.answered(haunted(lost, number, waiting), number, actor, LOST)
-            yield (name, "gets no answer", ()), self._world.settled(after, number)
+            late = haunted(lost, number, waiting)
+            yield (name, "gets no answer", ()), self._unanswered(late, number, actor, waiting)
+            if _is_release(waiting):
+                never = self._unanswered(lost, number, actor, waiting)
+                yield (name, "does not get through", ()), never
         denied = self._spent(state, "deny")
         if denied and kind == "run" and any(each[0] in _MARKING for each in waiting):
             after = self._world.answered(denied, number, actor, DENIED)
@@ -126,6 +130,14 @@ class Faults:
         if retried and waiting:
             again = retried.with_actor(number, actor._replace(replies=()))
             yield (name, "sends again", ()), haunted(again, number, waiting)
+
+    def _unanswered(
+        self, state: State, number: int, actor: Actor, waiting: tuple[Any, ...]
+    ) -> State:
+        after = self._world.settled(self._world.answered(state, number, actor, LOST), number)
+        # A writer may end without a release.
+        unreleased = state.lost & {number} if _is_release(waiting) else frozenset()
+        return after._replace(lost=after.lost | unreleased)
 
     def _of_commit(self, state: State, number: int, actor: Actor) -> Iterator[tuple[Step, State]]:
         name, world = self._names[number], self._world
@@ -268,6 +280,10 @@ def left(state: State, number: int, actor: Actor) -> State:
     """The transaction stays behind with its COMMIT under way."""
     zombies = (*state.zombies, Zombie(number, actor.overlay or (), actor.noted))
     return state._replace(zombies=zombies)
+
+
+def _is_release(commands: tuple[Any, ...]) -> bool:
+    return any(command[0] in _RELEASING for command in commands)
 
 
 def haunted(state: State, number: int, commands: tuple[Any, ...]) -> State:

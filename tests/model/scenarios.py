@@ -122,6 +122,7 @@ ROWS = [
     on_row("row, marks end early and a kill", W1, R1, lapse=1, kill=1, expected=STUCK),
     on_row("row, a fail-over and a kill", W1, R1, failover=1, kill=1, expected=STUCK),
     on_row("row, an eviction and an uncertain commit", W1, R1, evict=1, unknown=1, expected=STUCK),
+    on_row("row, an eviction and a call unanswered", W1, R1, evict=1, lose=1, expected=STUCK),
     on_row("row, raw SQL in a transaction, a kill", RAW1, W2, R1, kill=1),
     on_row("row, raw SQL by itself, a kill", ALONE1, W2, R1, kill=1),
     on_row("row, raw SQL by itself, uncertain outcome", ALONE1, W2, R1, unknown=1),
