@@ -119,6 +119,8 @@ READS: dict[str, Read] = {
     "exists": exists,
     "sum": total,
 }
+UNORDERED = ("rows", "reverse", "values")
+"""Kinds that ask for no order."""
 _WEIGHTS = (20, 2, 4, 4, 2, 2, 2, 1, 2, 2, 2, 2, 3, 2, 2, 1, 2)
 ROWS = ("row", "rows", "shelf")
 """Kinds that read rows by their keys; all others are lists."""

@@ -9,7 +9,6 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +80,9 @@ def test_the_promise_holds_on_broken_servers(tmp_path: Path, level: str) -> None
     assert len(run["faults"]) > 3
 
 
-def _broken() -> Iterator[Any]:
-    """Each on one database is enough, but for what depends on it."""
-    for name in BREAKS:
-        both = [pytest.mark.mariadb] if name == "snapshot-fill" else []
-        yield pytest.param(name, marks=[pytest.mark.postgres, *both])
-
-
-@pytest.mark.parametrize("name", list(_broken()))
+@pytest.mark.postgres
+@pytest.mark.mariadb
+@pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_product_is_found_out(tmp_path: Path, name: str) -> None:
     needs, level = NEEDS.get(name, ("--faults none", LEVELS[0]))
     arguments = f"{NARROW} --no-exhaustive --life 0 --reads 3000 --seconds 60 {needs}"
