@@ -175,9 +175,9 @@ _counts = named("inserts")
 _evicted = named("inserts, an eviction")
 
 VARIANTS = [
-    Variant("logs read before the stamps are captured", _counts, True, reader=ReadsLogsFirst),
+    Variant("logs read before the stamps", _counts, True, reader=ReadsLogsFirst),
     Variant(
-        "MARK adds to the log only what drops a stamp",
+        "MARK adds only what drops a stamp",
         _counts,
         True,
         (of_two("MARK_LOGGED", marked_without_push),),
@@ -201,7 +201,7 @@ VARIANTS = [
         True,
         (of_two("RELEASE_LOGGED", released_without_end),),
     ),
-    Variant("kept under stamps captured after the check", _counts, True, reader=CapturesAgain),
+    Variant("kept under stamps captured after", _counts, True, reader=CapturesAgain),
     Variant("all of a log without the nonce", _evicted, False, ((entries, "since", _since_ever),)),
     Variant(
         "nothing of a log without the nonce", _evicted, True, ((entries, "since", _since_nothing),)

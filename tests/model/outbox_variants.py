@@ -80,7 +80,7 @@ VARIANTS = [
         ((Invalidation, "_put", _put_later), (Invalidation, "release", _release_and_put)),
     ),
     Variant(
-        "the entry ticked off before its keys are invalidated",
+        "the entry ticked off before its keys",
         named("outbox, one is cut off, a kill"),
         True,
         ((outbox, "_invalidate", _hold_back), (outbox, "_write", _write_first)),
@@ -108,7 +108,7 @@ VARIANTS = [
         ((replay.Store, "lost", _nothing),),
     ),
     Variant(
-        "a reply believed though its connection was new",
+        "a reply believed on a new connection",
         named("outbox, Redis is away"),
         True,
         ((Belief, "confirm", _nothing),),

@@ -390,7 +390,7 @@ VARIANTS = [
     ),
     Variant("stamps captured after the SQL", _moves, True, reader=CapturesAfterwards),
     Variant(
-        "the elected reader's result without its stamps",
+        "the elected reader's without stamps",
         named("election, cold"),
         False,
         reader=HandsOver,
