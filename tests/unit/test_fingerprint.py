@@ -6,11 +6,8 @@ import datetime as dt
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -33,6 +30,7 @@ from django.utils import timezone
 
 from ormcache.exceptions import Uncacheable
 from ormcache.query.fingerprint import digest, walk, walk_aggregate
+from tests.hashseed import SEEDS, last_line
 from tests.queryapp.corpus import NOON, build, positions
 from tests.queryapp.dialects import compiled, dialects
 from tests.queryapp.models import (
@@ -97,24 +95,10 @@ print(json.dumps([digest(*walk(build(p).query)).hex() for p in positions(150, se
 
 @pytest.mark.slow
 @pytest.mark.processes
-@pytest.mark.parametrize("hash_seed", ["0", "1", "4711"])
+@pytest.mark.parametrize("hash_seed", SEEDS)
 def test_digests_are_stable_across_processes_and_hash_seeds(hash_seed: str) -> None:
     here = [key(build(steps)) for steps in positions(150, seed=3)]
-    environment = {
-        **os.environ,
-        "PYTHONHASHSEED": hash_seed,
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "tests.settings"),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env=environment,
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert here == json.loads(done.stdout.splitlines()[-1])
+    assert here == json.loads(last_line(SCRIPT, hash_seed))
 
 
 # Of the same queries on every Python. They differ between versions of Django, whose SQL differs,

@@ -230,17 +230,24 @@ def test_a_write_in_the_outbox_may_be_seen_before_it_is_acknowledged() -> None:
     assert [2] == list(row.window(131, 132))
 
 
+def window_of_figure(
+    versions: list[Version], operations: dict[int, Operation], fault: Injected, read: Read
+) -> str | None:
+    books = Timeline(versions, operations)
+    books.index(0, 2 * read.end)
+    judge = Checker(books, Timeline([], operations))
+    (finding,) = judge.check(read)
+    return Windows(judge, operations, [fault]).covering(read, finding)
+
+
 def test_a_figure_may_still_count_a_row_that_left_long_before() -> None:
     second = 1_000_000_000
     left = Operation(MOVE, "move", second, 2 * second, "", 2 * second)
     operations = {SEED: OPERATIONS[SEED], MOVE: left}
-    books = Timeline(VERSIONS[:2] + VERSIONS[3:4], operations)
-    books.index(0, 20 * second)
-    judge = Checker(books, Timeline([], operations))
+    versions = VERSIONS[:2] + VERSIONS[3:4]
     read = Read("count", 6 * second, 6 * second + 1, True, 1, 2)
-    (finding,) = judge.check(read)
     flush = Injected("flush", second + 1, second + 2)
-    assert MARK_LOST_AND_KILLED == Windows(judge, operations, [flush]).covering(read, finding)
+    assert MARK_LOST_AND_KILLED == window_of_figure(versions, operations, flush, read)
 
 
 def test_a_write_that_was_missed_may_be_followed_by_others() -> None:
@@ -253,13 +260,9 @@ def test_a_write_that_was_missed_may_be_followed_by_others() -> None:
         at = 3 * second + number
         operations[number] = Operation(number, "save", at, at + 1, "committed", at + 1)
         versions.append(Version(BOOK, 3, 31 + number, 3, number, False, 7))
-    books = Timeline(versions, operations)
-    books.index(0, 20 * second)
-    judge = Checker(books, Timeline([], operations))
     read = Read("count good", 6 * second, 6 * second + 1, True, 3, 1)
-    (finding,) = judge.check(read)
     flush = Injected("flush", second + 1, second + 2)
-    assert MARK_LOST_AND_KILLED == Windows(judge, operations, [flush]).covering(read, finding)
+    assert MARK_LOST_AND_KILLED == window_of_figure(versions, operations, flush, read)
 
 
 def test_no_window_without_a_lost_mark() -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +12,7 @@ from django.db.models import Case, Count, F, FilteredRelation, Q, Value, When
 
 from ormcache.query.fingerprint import digest, walk
 from ormcache.query.sets import in_order, ordered_arguments
+from tests.hashseed import SEEDS, last_line
 from tests.testapp.models import Article, Author
 
 # They meet in the table of a set, and come out as they were put in.
@@ -154,21 +151,4 @@ print(digest(*walk(query)).hex())
 @pytest.mark.slow
 @pytest.mark.processes
 def test_texts_have_one_key_under_every_hash_seed() -> None:
-    found = set()
-    for hash_seed in ("0", "1", "4711"):
-        environment = {
-            **os.environ,
-            "PYTHONHASHSEED": hash_seed,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "tests.settings"),
-        }
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT],
-            env=environment,
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found.add(done.stdout.splitlines()[-1])
-    assert 1 == len(found)
+    assert 1 == len({last_line(SCRIPT, seed) for seed in SEEDS})
