@@ -10,7 +10,8 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from ormcache import runtime
-from ormcache.coherence.writer import Writer
+from ormcache.coherence.writer import Released, Writer
+from ormcache.exceptions import StoreError
 from ormcache.partitions import Partition, Roster
 from ormcache.query import dependencies
 from ormcache.schema import table_of
@@ -374,6 +375,20 @@ def test_the_lists_stamp_passes_to_another_roster_before_the_commit(
     Article.objects.filter(pk=article.pk).update(title="m")
     assert changed + 1 == counters["release_roster_changed"]
     assert 1 == count()
+
+
+def test_what_a_release_found_counts_though_the_stamp_cannot_be_dropped(
+    authors: list[Author], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Writer, keys: Any) -> None:
+        raise StoreError("gone in between")
+
+    monkeypatch.setattr(Writer, "release", lambda *_: Released(2, [b"stamp"]))
+    monkeypatch.setattr(Writer, "drop", refuse)
+    names = ("release_mark_lost", "release_roster_changed", "release_failed")
+    before = [counters[name] for name in names]
+    Author.objects.filter(pk=authors[0].pk).update(name="n")
+    assert [2, 1, 1] == [counters[name] - old for name, old in zip(names, before, strict=True)]
 
 
 def test_readers_of_another_roster_rely_on_whole_tables(
