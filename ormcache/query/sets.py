@@ -13,6 +13,8 @@ from typing import Any
 from django.db.models import FilteredRelation, Model, Q
 from django.db.models.expressions import BaseExpression
 
+from ormcache.query.parameters import ATOMS
+
 _SETS = (set, frozenset)
 # Most values there are, and in most hits nothing else. Expressions in lists are left as they are.
 _LEAVES = frozenset({str, int, bool, type(None), list, tuple})
@@ -23,7 +25,8 @@ class OrderedSet(frozenset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         members = list(super().__iter__())
-        for key in (None, _rank):
+        # What else there is may have an order of its own that leaves some pairs open, as sets do.
+        for key in (None, _rank) if ATOMS.issuperset(map(type, members)) else (_rank, repr):
             try:
                 return iter(sorted(members, key=key))
             except Exception:  # Whatever the comparison of two values raises.
@@ -33,9 +36,16 @@ class OrderedSet(frozenset[Any]):
 
 
 def _rank(value: Any) -> tuple[str, Any]:
+    """What sorts values of several kinds, and those that have no order."""
+    kind = type(value).__qualname__
     if isinstance(value, Model):
-        value = value.pk
-    return type(value).__qualname__, value
+        return kind, _rank(value.pk)
+    if isinstance(value, tuple):
+        return kind, tuple(map(_rank, value))
+    if isinstance(value, _SETS):
+        return kind, sorted(map(_rank, value))
+    # None is no less than None.
+    return kind, () if value is None else value
 
 
 def in_order(values: Any) -> Any:
