@@ -19,6 +19,8 @@ NAMES = (
     "list_refresh",
     "list_revalidated",
     "list_vanished",
+    "list_compared",
+    "list_stale",
     "uncached",
     "bypassed",
     "corrupt",

@@ -21,6 +21,7 @@ from ormcache.coherence.flight import Flights, Turn
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, fingerprint
+from ormcache.query.comparison import is_determined, same_rows
 from ormcache.query.revalidation import Changes, changes_of, is_untouched
 from ormcache.schema import schema_on
 from ormcache.stats import counters
@@ -29,6 +30,8 @@ from ormcache.writes.transaction import ConnectionState
 from ormcache.writes.trust import trust_in
 
 logger = logging.getLogger("ormcache")
+
+MISSING: Any = object()
 
 MOST_HELD = 1000
 """Pointers of one entry noted beside their rows; the rest is known by stamps alone."""
@@ -67,6 +70,7 @@ class ListEntry:
         self.state: ConnectionState = state_of(connections[using])
         label, vendor = self.state.label, connections[using].vendor
         self._model = queryset.model
+        self._kind = kind
         self._options = options
         template = dependencies.of_query(query, structure, label, vendor)
         self._coarse = template.coarse.stamps
@@ -99,6 +103,7 @@ class ListEntry:
             shape = fingerprint.digest(structure, [], shape, *extra)[:8]
         self.entry = Entry(key, shape, stamps, rows, rosters, narrow is not template.coarse)
         self.turn = _NO_TURN
+        self._replaced = MISSING
 
     @property
     def is_dirty(self) -> bool:
@@ -125,6 +130,8 @@ class ListEntry:
         """The stored result, ``MISSING`` if there is none that is current. One round trip."""
         payload = self._look()
         if self._options.reset:
+            if payload is not None:
+                self._replaced = self._unpack(payload, is_valid)
             return MISSING
         found = MISSING if payload is None else self._unpack(payload, is_valid)
         counters["list_miss" if found is MISSING else "list_hit"] += 1
@@ -174,6 +181,7 @@ class ListEntry:
         if turn.payload is not None:
             return self._take(turn, is_valid)
         counters["list_refresh"] += 1
+        self._replaced = found
         return MISSING
 
     def _take(self, turn: Turn, is_valid: Callable[[Any], bool]) -> Any:
@@ -250,6 +258,7 @@ class ListEntry:
         turn = self.turn
         if turn.prefix is None:
             return
+        self._compare(result)
         try:
             payload = pack(result)
         except Unrepresentable:
@@ -282,6 +291,26 @@ class ListEntry:
         turn.lease = None
         counters["list_fill"] += 1
 
+    def _compare(self, result: Any) -> None:
+        """Hold a current result that is refreshed or reset against the one that takes its place,
+        and count it if it was stale: nobody else would ever notice.
+
+        Stamps that are the same before and after the SQL say that nothing was written.
+        """
+        replaced = self._replaced
+        # Under a developer's key there may be the result of other values.
+        if replaced is MISSING or self._options.key is not None or not is_determined(self._query):
+            return
+        try:
+            if not same_rows(self._kind, replaced, result):
+                self._look()
+                if self.entry.prefix != self.turn.prefix:
+                    return
+                counters["list_stale"] += 1
+        except StoreError:
+            return
+        counters["list_compared"] += 1
+
     def drop(self) -> None:
         """Remove the entry. One round trip."""
         runtime.current().reader.drop([self.entry.key])
@@ -292,7 +321,6 @@ def _slice(query: Any) -> str:
     return f"[{query.low_mark}:{query.high_mark or ''}]" if query.is_sliced else ""
 
 
-MISSING: Any = object()
 _NO_TURN = Turn()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection, connections
@@ -27,14 +28,28 @@ def rename(author: Author, name: str) -> None:
     Author.objects.filter(pk=author.pk).update(name=name)
 
 
-def change_unseen(name: str) -> None:
-    """A write that no cache can know of: only time ends what is cached."""
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Writes that no cache can know of: only time ends what is cached."""
     hooks, connection.execute_wrappers = connection.execute_wrappers, []
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE testapp_author SET name = %s", [name])
+        yield
     finally:
         connection.execute_wrappers = hooks
+
+
+def change_unseen(name: str) -> None:
+    with unseen(), connection.cursor() as cursor:
+        cursor.execute("UPDATE testapp_author SET name = %s", [name])
+
+
+def add_unseen(name: str) -> None:
+    with unseen(), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO testapp_author (name, slug, active, created)"
+            " SELECT %s, %s, active, created FROM testapp_author LIMIT 1",
+            [name, name],
+        )
 
 
 def lease_key(queryset: Any = LIST) -> bytes:

@@ -16,6 +16,7 @@ from ormcache.writes.hooks import state_of
 from tests.integration.crowd import (
     LIST,
     VALUES,
+    add_unseen,
     change_unseen,
     rename,
     rewrite,
@@ -85,6 +86,62 @@ def test_a_list_without_timeout_is_not_refreshed(aged: Aged) -> None:
     aged.draw(1 - 1e-9)
     list(VALUES.cache(timeout=None))
     assert refreshed == counters["list_refresh"]
+
+
+def found_stale(read: Any) -> list[int]:
+    """How many lists that ``read`` refreshes are compared, and how many were stale."""
+    names = ("list_compared", "list_stale")
+    before = [counters[name] for name in names]
+    read()
+    return [counters[name] - old for name, old in zip(names, before, strict=True)]
+
+
+@pytest.mark.parametrize("queryset", [VALUES, LIST], ids=["values", "rows"])
+def test_a_refresh_tells_whether_the_list_was_stale(
+    author: Author, ormcache_redis: RedisServer, queryset: Any
+) -> None:
+    list(queryset.all())
+    rewrite(ormcache_redis, soft_in=-1, cost=0.2, queryset=queryset)
+    assert [1, 0] == found_stale(lambda: list(queryset.all()))
+    add_unseen("more")
+    rewrite(ormcache_redis, soft_in=-1, cost=0.2, queryset=queryset)
+    assert [1, 1] == found_stale(lambda: list(queryset.all()))
+    assert [0, 0] == found_stale(lambda: list(queryset.all()))
+
+
+def test_a_reset_tells_it_too(aged: Aged) -> None:
+    assert [1, 1] == found_stale(lambda: list(VALUES.reset()))
+    assert [1, 0] == found_stale(lambda: list(VALUES.reset()))
+
+
+def test_what_a_write_changes_during_a_refresh_was_not_stale(
+    author: Author, ormcache_redis: RedisServer
+) -> None:
+    list(VALUES.all())
+    rewrite(ormcache_redis, soft_in=-1, cost=0.2, queryset=VALUES)
+
+    def late(execute: Any, *call: Any) -> Any:
+        step()
+        return execute(*call)
+
+    step = once(lambda: rename(author, "new"))
+    with connection.execute_wrapper(late):
+        assert [0, 0] == found_stale(lambda: list(VALUES.all()))
+
+
+def test_what_two_processes_name_alike_is_not_compared(author: Author) -> None:
+    named = VALUES.cache(key="names")
+    list(named)
+    rename(author, "new")
+    list(named.filter(name="new"))
+    assert [0, 0] == found_stale(lambda: list(named.filter(name="old").reset()))
+
+
+def test_a_result_that_sql_leaves_open_is_not_compared(aged: Aged) -> None:
+    some: Any = Author.objects.order_by().values_list("name", flat=True)[:1]
+    list(some.all())
+    change_unseen("fresher")
+    assert [0, 0] == found_stale(lambda: list(some.reset()))
 
 
 def test_all_others_are_served_while_one_refreshes(
