@@ -16,7 +16,7 @@ class Breaker:
     the seconds after which a probe that has not reported is taken for dead.
     """
 
-    def __init__(self, first: float = 0.25, longest: float = 5.0, probe: float = 2.0) -> None:
+    def __init__(self, first: float = 0.25, longest: float = 10.0, probe: float = 2.0) -> None:
         self._first = first
         self._probe = probe
         self._longest = longest

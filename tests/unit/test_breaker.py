@@ -54,6 +54,19 @@ def test_a_probe_that_never_reports_is_replaced(clock: Clock) -> None:
     assert breaker.allows()
 
 
+def test_probes_of_a_silent_server_take_little_of_the_time(clock: Clock) -> None:
+    breaker = Breaker()
+    breaker.failed(OSError())
+    began, probes = clock.now, 0
+    while clock.now < began + 600:
+        clock.now += 0.01
+        if breaker.allows():
+            probes += 1
+            clock.now += 0.25
+            breaker.failed(OSError())
+    assert probes * 0.25 / 600 < 0.03
+
+
 def test_pauses_double_up_to_the_longest_and_start_anew(clock: Clock) -> None:
     breaker = Breaker(first=1.0, longest=5.0)
     pauses = []
