@@ -7,7 +7,8 @@ in order before Django sees them: the SQL and the key follow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import Any
 
 from django.db.models import FilteredRelation, Model, Q
@@ -25,8 +26,9 @@ class OrderedSet(frozenset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         members = list(super().__iter__())
-        # What else there is may have an order of its own that leaves some pairs open, as sets do.
-        for key in (None, _rank) if ATOMS.issuperset(map(type, members)) else (_rank, repr):
+        # What else there is may have an order that leaves some pairs open, as sets do, or run
+        # queries to show itself.
+        for key in (None, _rank, repr) if _are_plain(members) else (_rank,):
             try:
                 return iter(sorted(members, key=key))
             except Exception:  # Whatever the comparison of two values raises.
@@ -35,15 +37,22 @@ class OrderedSet(frozenset[Any]):
         return iter(members)
 
 
+def _are_plain(values: Iterable[Any]) -> bool:
+    others = {type(value) for value in values} - ATOMS
+    return not others or (
+        others == {tuple} and all(type(each) is not tuple or _are_plain(each) for each in values)
+    )
+
+
 def _rank(value: Any) -> tuple[str, Any]:
     """What sorts values of several kinds, and those that have no order."""
     kind = type(value).__qualname__
     if isinstance(value, Model):
         return kind, _rank(value.pk)
-    if isinstance(value, tuple):
+    if isinstance(value, Enum):
+        return kind, value.name
+    if type(value) is tuple:
         return kind, tuple(map(_rank, value))
-    if isinstance(value, _SETS):
-        return kind, sorted(map(_rank, value))
     # None is no less than None.
     return kind, () if value is None else value
 
