@@ -1,32 +1,57 @@
-"""Whether two results of one query are the same, as far as SQL lets them be."""
+"""Whether two results of one query are the same, where SQL leaves no choice."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
-from ormcache.codec.values import pack
-from ormcache.exceptions import Unrepresentable
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models.expressions import Subquery
+from django.db.models.sql.datastructures import Join
+from django.db.models.sql.query import Query
+
+from ormcache.codec.values import pack, unpack
+
+MOST_ROWS = 1000
+"""Rows that are compared one by one, where their order does not matter."""
 
 
 def is_determined(query: Any) -> bool:
-    """Whether the tables alone determine which rows the query gives: of a slice without an order
-    the database may give others every time."""
-    return not query.is_sliced or bool(
-        query.order_by or (query.default_ordering and query.get_meta().ordering)
+    """Whether the rows in the tables determine those of the result, which is so of conditions on
+    them alone. Of a slice the order has to tell all rows apart.
+
+    Otherwise the database may give another result whenever a row has moved in its storage: the
+    first of equal rows, a row for each group, the sum of fractions in another order.
+    """
+    where = query.where
+    return not (
+        query.annotations
+        or query.combinator
+        or query.distinct
+        or query.group_by is not None
+        or where.contains_aggregate
+        or where.contains_over_clause
+        or _has_subquery(where)
+        or any(join.filtered_relation for join in _joins(query))
+        or (query.is_sliced and not _tells_apart(query))
     )
 
 
-def same_rows(kind: bytes, one: Any, other: Any) -> bool:
-    """Whether two results of a query hold the same rows. What order they come in is left aside:
-    SQL may leave it open, in part."""
-    if type(one) is not type(other):
+def same_result(query: Any, kind: bytes, one: bytes, other: bytes) -> bool | None:
+    """Whether two packed results of a determined query are the same; ``None`` if they are too
+    long to tell. Raises what results of another shape raise."""
+    if one == other:
+        return True
+    found, then = unpack(one), unpack(other)
+    if type(found) is not list or type(then) is not list or _tells_apart(query):
         return False
-    if type(one) is not list:
-        return _packed(one) == _packed(other)
     if kind == b"rows":
-        one, other = _as_rows(one), _as_rows(other)
-    return Counter(map(_packed, one)) == Counter(map(_packed, other))
+        found, then = _as_rows(found), _as_rows(then)
+    if len(found) != len(then):
+        return False
+    if len(found) > MOST_ROWS:
+        return None
+    return Counter(map(pack, found)) == Counter(map(pack, then))
 
 
 def _as_rows(pointed: list[Any]) -> list[Any]:
@@ -34,9 +59,41 @@ def _as_rows(pointed: list[Any]) -> list[Any]:
     return [list(row) for row in zip(pks, *columns, strict=True)]
 
 
-def _packed(value: Any) -> bytes | None:
-    """Equal in Python does not mean equal: 1 == True == 1.0."""
-    try:
-        return pack(value)
-    except Unrepresentable:
+def _tells_apart(query: Any) -> bool:
+    """Whether the query's order leaves no two rows of the result equal."""
+    meta = query.get_meta()
+    terms = query.order_by or (query.default_ordering and meta.ordering) or ()
+    fields = [_ordered_by(meta, term) for term in terms]
+    return (
+        None not in fields
+        and any(field.unique and not field.null for field in fields if field)
+        and all(
+            join.join_field.many_to_one or join.join_field.one_to_one for join in _joins(query)
+        )
+    )
+
+
+def _ordered_by(meta: Any, term: Any) -> Any:
+    """The field a term names; ``None`` if it is no column of the query's own rows: a relation is
+    ordered by as the other model is."""
+    if not isinstance(term, str):
         return None
+    name = term.lstrip("-+")
+    try:
+        field = meta.pk if name == "pk" else meta.get_field(name)
+    except FieldDoesNotExist:
+        return None
+    return field if field.concrete and not field.is_relation else None
+
+
+def _joins(query: Any) -> list[Any]:
+    return [table for table in query.alias_map.values() if isinstance(table, Join)]
+
+
+def _has_subquery(node: Any) -> bool:
+    if isinstance(node, Query | Subquery):
+        return True
+    inner = getattr(node, "children", None) or (
+        node.get_source_expressions() if hasattr(node, "get_source_expressions") else ()
+    )
+    return any(map(_has_subquery, inner))

@@ -21,13 +21,13 @@ from ormcache.coherence.flight import Flights, Turn
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, fingerprint
-from ormcache.query.comparison import is_determined, same_rows
+from ormcache.query.comparison import is_determined, same_result
 from ormcache.query.revalidation import Changes, changes_of, is_untouched
 from ormcache.schema import schema_on
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.transaction import ConnectionState
-from ormcache.writes.trust import trust_in
+from ormcache.writes.trust import trust_anew, trust_in
 
 logger = logging.getLogger("ormcache")
 
@@ -103,7 +103,7 @@ class ListEntry:
             shape = fingerprint.digest(structure, [], shape, *extra)[:8]
         self.entry = Entry(key, shape, stamps, rows, rosters, narrow is not template.coarse)
         self.turn = _NO_TURN
-        self._replaced = MISSING
+        self._replaced: bytes | None = None
 
     @property
     def is_dirty(self) -> bool:
@@ -130,8 +130,7 @@ class ListEntry:
         """The stored result, ``MISSING`` if there is none that is current. One round trip."""
         payload = self._look()
         if self._options.reset:
-            if payload is not None:
-                self._replaced = self._unpack(payload, is_valid)
+            self._replaced = payload
             return MISSING
         found = MISSING if payload is None else self._unpack(payload, is_valid)
         counters["list_miss" if found is MISSING else "list_hit"] += 1
@@ -170,6 +169,7 @@ class ListEntry:
             self.turn = Turn()
             return found if late < 0 else MISSING
         cache = runtime.current()
+        replaced = self.entry.payload
         try:
             turn = Flights(cache.reader).to_refresh(self.entry, self._lease(), cache.stamp_ms)
         except StoreError:
@@ -181,7 +181,7 @@ class ListEntry:
         if turn.payload is not None:
             return self._take(turn, is_valid)
         counters["list_refresh"] += 1
-        self._replaced = found
+        self._replaced = replaced
         return MISSING
 
     def _take(self, turn: Turn, is_valid: Callable[[Any], bool]) -> Any:
@@ -258,7 +258,6 @@ class ListEntry:
         turn = self.turn
         if turn.prefix is None:
             return
-        self._compare(result)
         try:
             payload = pack(result)
         except Unrepresentable:
@@ -290,26 +289,33 @@ class ListEntry:
             return
         turn.lease = None
         counters["list_fill"] += 1
+        if self._replaced is not None:
+            self._compare(self._replaced, payload)
 
-    def _compare(self, result: Any) -> None:
-        """Hold a current result that is refreshed or reset against the one that takes its place,
-        and count it if it was stale: nobody else would ever notice.
+    def _compare(self, replaced: bytes, payload: bytes) -> None:
+        """Hold a current result that was refreshed or reset against the one that took its place,
+        and count it if it was stale: nobody else would ever notice. Never raises.
 
-        Stamps that are the same before and after the SQL say that nothing was written.
+        Stamps that are the same before and after the SQL, and an empty outbox, say that nothing
+        was written meanwhile.
         """
-        replaced = self._replaced
         # Under a developer's key there may be the result of other values.
-        if replaced is MISSING or self._options.key is not None or not is_determined(self._query):
+        if self._options.key is not None or not is_determined(self._query):
             return
         try:
-            if not same_rows(self._kind, replaced, result):
+            is_same = same_result(self._query, self._kind, replaced, payload)
+            if is_same is None:
+                return
+            if not is_same:
+                if trust_anew(self.state).is_alert:
+                    return
                 self._look()
                 if self.entry.prefix != self.turn.prefix:
                     return
                 counters["list_stale"] += 1
-        except StoreError:
-            return
-        counters["list_compared"] += 1
+            counters["list_compared"] += 1
+        except Exception as error:  # What only counts must not fail a read.
+            logger.debug("ormcache.list.not_compared: %r", error)
 
     def drop(self) -> None:
         """Remove the entry. One round trip."""

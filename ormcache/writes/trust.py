@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ormcache import runtime
@@ -176,13 +176,24 @@ def trust_in(state: ConnectionState) -> Belief:
     Raises ``StoreError`` when it may not: then the database answers.
     """
     cache = runtime.current()
-    trust: Trust | None = cache.trusts.get(state.label)
-    if trust is None:
-        trust = cache.trusts.setdefault(state.label, Trust(cache.store))
+    trust: Trust = cache.trusts.get(state.label) or _trust_of(state)
     belief = trust.belief
     if belief.contact != cache.store.contact or time.monotonic() >= belief.renew_at:
         return trust.renew(state)
     return belief
+
+
+def _trust_of(state: ConnectionState) -> Trust:
+    cache = runtime.current()
+    trust: Trust = cache.trusts.setdefault(state.label, Trust(cache.store))
+    return trust
+
+
+def trust_anew(state: ConnectionState) -> Belief:
+    """``trust_in`` after a look into the outbox that begins now."""
+    trust = _trust_of(state)
+    trust.belief = replace(trust.belief, renew_at=0.0, until=0.0)
+    return trust.renew(state)
 
 
 def _connect(connection: Any) -> None:

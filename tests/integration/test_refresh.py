@@ -9,6 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from ormcache import cells
+from ormcache.codec.values import pack
 from ormcache.coherence import entry, flight, reader
 from ormcache.query import lists
 from ormcache.stats import counters
@@ -20,6 +21,7 @@ from tests.integration.crowd import (
     change_unseen,
     rename,
     rewrite,
+    unseen,
 )
 from tests.integration.interleave import after, elsewhere, once
 from tests.plugins.redis_server import RedisServer
@@ -142,6 +144,31 @@ def test_a_result_that_sql_leaves_open_is_not_compared(aged: Aged) -> None:
     list(some.all())
     change_unseen("fresher")
     assert [0, 0] == found_stale(lambda: list(some.reset()))
+
+
+def test_an_order_that_is_stale_is_found(author: Author) -> None:
+    total: Any = Author.objects.order_by("name", "pk")
+    add_unseen("more")
+    list(total.all())
+    with unseen(), connection.cursor() as cursor:
+        cursor.execute("UPDATE testapp_author SET name = 'a' WHERE id = %s", [author.pk])
+    assert [1, 1] == found_stale(lambda: list(total.reset()))
+
+
+def test_what_a_writer_without_redis_commits_meanwhile_was_not_stale(
+    aged: Aged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has marked nothing, and is not acknowledged yet; the outbox tells."""
+    alert = SimpleNamespace(is_alert=True)
+    monkeypatch.setattr(lists, "trust_anew", lambda state: alert)
+    assert [0, 0] == found_stale(lambda: list(VALUES.reset()))
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xc1", pack([[1], 2]), pack([[1], [2]]), pack(3)])
+def test_nothing_comes_of_a_result_of_another_shape(author: Author, payload: bytes) -> None:
+    entry = LIST._list_entry()
+    entry._compare(payload, pack([[author.pk], []]))
+    entry._compare(pack([[author.pk], []]), payload)
 
 
 def test_all_others_are_served_while_one_refreshes(
