@@ -39,11 +39,13 @@ def is_determined(query: Any) -> bool:
 
 def same_result(query: Any, kind: bytes, one: bytes, other: bytes) -> bool | None:
     """Whether two packed results of a determined query are the same; ``None`` if they are too
-    long to tell. Raises what results of another shape raise."""
+    long to tell, or one is no such result. May raise anything for results of another shape."""
     if one == other:
         return True
     found, then = unpack(one), unpack(other)
-    if type(found) is not list or type(then) is not list or _tells_apart(query):
+    if type(found) is not type(then):
+        return None
+    if type(found) is not list or _tells_apart(query):
         return False
     if kind == b"rows":
         found, then = _as_rows(found), _as_rows(then)

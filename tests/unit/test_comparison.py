@@ -32,7 +32,7 @@ PAIRS: dict[str, tuple[Any, bytes, Any, Any, bool | None]] = {
     "other values": (OPEN, b"values", [["a", 1]], [["a", 2]], False),
     "counts": (OPEN, b"count", 3, 3, True),
     "other counts": (OPEN, b"count", 3, 4, False),
-    "kinds that are equal": (OPEN, b"exists", True, 1, False),
+    "no such result": (OPEN, b"exists", True, 1, None),
     "kinds in rows that are equal": (OPEN, b"values", [[True]], [[1]], False),
     "many rows": (OPEN, b"values", [[0], *[[1]] * MOST_ROWS], [*[[1]] * MOST_ROWS, [0]], None),
     "many rows and one more": (OPEN, b"values", [[1]] * MOST_ROWS, [[1]] * (MOST_ROWS + 1), False),
