@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models.expressions import Subquery
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.query import Query
 
@@ -28,7 +27,6 @@ def is_determined(query: Any) -> bool:
         query.annotations
         or query.combinator
         or query.distinct
-        or query.group_by is not None
         or where.contains_aggregate
         or where.contains_over_clause
         or _has_subquery(where)
@@ -93,7 +91,7 @@ def _joins(query: Any) -> list[Any]:
 
 
 def _has_subquery(node: Any) -> bool:
-    if isinstance(node, Query | Subquery):
+    if isinstance(node, Query):
         return True
     inner = getattr(node, "children", None) or (
         node.get_source_expressions() if hasattr(node, "get_source_expressions") else ()

@@ -300,9 +300,11 @@ class ListEntry:
         was written meanwhile.
         """
         # Under a developer's key there may be the result of other values.
-        if self._options.key is not None or not is_determined(self._query):
+        if self._options.key is not None:
             return
         try:
+            if not is_determined(self._query):
+                return
             is_same = same_result(self._query, self._kind, replaced, payload)
             if is_same is None:
                 return

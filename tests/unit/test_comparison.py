@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, Sum, Window
 from django.db.models.functions import RowNumber
+from django.db.models.lookups import Exact, GreaterThan
 
 from ormcache.codec.values import pack
 from ormcache.query.comparison import MOST_ROWS, is_determined, same_result
@@ -70,7 +71,8 @@ OPEN_TO_THE_DATABASE: dict[str, Callable[[], Any]] = {
     "groups": lambda: Tag.objects.values("name").annotate(n=Count("articles"))[:3],
     "a sum": lambda: _articles().annotate(s=Sum("tags__pk")),
     "a window": lambda: _articles().annotate(n=Window(RowNumber())),
-    "a condition on a window": lambda: _articles().alias(n=Window(RowNumber())).filter(n=1),
+    "a condition on a window": lambda: _articles().filter(Exact(Window(RowNumber()), 1)),
+    "a condition on a count": lambda: _articles().filter(GreaterThan(Count("tags"), 1)),
     "a slice in a subquery": lambda: _articles().filter(pk__in=_articles().values("pk")[:2]),
     "a subquery": lambda: _articles().filter(Exists(Author.objects.filter(pk=OuterRef("author")))),
     "a negated subquery": lambda: _articles().filter(~Q(pk__in=Tag.objects.values("pk")[:1])),
@@ -99,3 +101,10 @@ def test_a_model_s_own_order_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Article._meta, "ordering", ["-pk"])
     assert is_determined(Article.objects.all()[:3].query)
     assert not is_determined(_articles()[:3].query)
+
+
+def test_an_order_by_what_may_be_null_leaves_rows_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Author.objects.order_by("slug")[:3]
+    assert is_determined(first.query)
+    monkeypatch.setattr(Author._meta.get_field("slug"), "null", True)
+    assert not is_determined(first.query)
