@@ -104,14 +104,16 @@ def _forward(schema: Schema, relation: Any, path: str, vendor: str) -> Branch:
 def _reverse(schema: Schema, relation: Any, path: str, vendor: str) -> Branch:
     if not relation.field.unique or relation.many_to_many:
         raise Uncacheable(f"select_related follows {path}, which is not one to one")
-    if relation.field.remote_field.parent_link:
+    related: type[models.Model] = relation.related_model
+    if related is not schema.model and issubclass(related, schema.model):
+        # By whatever relation, Django takes what the child inherits from the row it begins at.
         raise Uncacheable(f"select_related follows {path} to a child table")
-    target = _schema(relation.related_model, vendor)
+    target = _schema(related, vendor)
     near = schema.attnames.index(relation.field.target_field.attname)
     return Branch(
         path,
         target,
-        relation.related_model,
+        related,
         None,
         (near, target.attnames.index(relation.field.attname)),
         schema.model._meta.pk.attname,

@@ -20,6 +20,7 @@ import ormcache
 from ormcache.query import lists
 from ormcache.stats import counters
 from tests.integration.interleave import after, once
+from tests.matrixapp.models import Hall, Wing
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import (
     Article,
@@ -250,6 +251,17 @@ def test_a_missing_reverse_one_to_one(authors: list[Author]) -> None:
         assert "b" == one.profile.biography
         with pytest.raises(missing, match="Author has no profile"):
             _ = Author.objects.get(pk=none.pk).profile
+
+
+def test_a_child_of_another_row_is_what_django_makes_of_it() -> None:
+    """Whatever that is: it takes the inherited columns from the row the relation begins at."""
+    Wing.objects.create(name="wing", beside=Hall.objects.create(name="hall"))
+    for queryset in (Hall.objects.order_by("pk"), Wing.objects.all()):
+        list(queryset)
+    django = Hall.nocache.select_related("wing_beside").order_by("pk")[0].wing_beside
+    for _ in range(2):
+        found = Hall.objects.select_related("wing_beside").order_by("pk")[0].wing_beside
+        assert django.__dict__ | {"_state": 0} == found.__dict__ | {"_state": 0}
 
 
 @pytest.mark.parametrize("path", ["profile", "profile__author"])

@@ -46,6 +46,19 @@ class Sample(CachedModel):
         return self.text
 
 
+class Hall(CachedModel):
+    name = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Wing(Hall):
+    """A child that stands beside a hall that is not its own."""
+
+    beside = models.OneToOneField(Hall, models.CASCADE, related_name="wing_beside")
+
+
 class Person(CachedModel):
     """Related to itself, symmetrically and not."""
 

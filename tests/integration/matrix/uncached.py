@@ -31,6 +31,7 @@ ALWAYS: dict[str, str] = {
     "extra": "extra(where=...) is raw SQL",
     "extra select": "extra(select=...) is raw SQL",
     "select_related: child": "select_related follows restaurant to a child table",
+    "select_related: another's child": "select_related follows wing_beside to a child table",
     "annotate Now": "Now() is volatile: it changes with time",
     "annotate Random": "Random() is volatile",
     "annotate RawSQL": "RawSQL is a fragment nobody can analyse",

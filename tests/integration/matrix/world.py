@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from tests.matrixapp import models as own
-from tests.matrixapp.models import Guest, Loose, Person, Pet, Sample, Seat, Visit
+from tests.matrixapp.models import Guest, Hall, Loose, Person, Pet, Sample, Seat, Visit, Wing
 from tests.testapp.models import (
     Article,
     Author,
@@ -135,6 +135,7 @@ def _places() -> None:
     Place.objects.create(name="Square")
     Restaurant.objects.create(name="Inn", owner=Author.objects.get(slug="ann"))
     ItalianRestaurant.objects.create(name="Da Ugo", serves_pizza=True)
+    Wing.objects.create(name="west wing", beside=Hall.objects.create(name="hall"))
     Photo.objects.create(title="sea", width=3)
     Film.objects.create(title="Film", minutes=90)
     Document.objects.create(content={"n": 1})

@@ -8,7 +8,7 @@ from django.contrib.contenttypes.prefetch import GenericPrefetch
 from django.db.models import F, FilteredRelation, Prefetch, Q, prefetch_related_objects
 
 from tests.integration.matrix.values import Read, plain, row, rows
-from tests.matrixapp.models import Person, Pet, Visit
+from tests.matrixapp.models import Hall, Person, Pet, Visit
 from tests.testapp.models import (
     Article,
     Author,
@@ -117,6 +117,7 @@ SELECTED: dict[str, Read] = {
     "reverse": _each(Author.objects.select_related("profile"), "profile"),
     "parent": _each(Restaurant.objects.select_related("owner"), "owner"),
     "child": _each(Place.objects.select_related("restaurant"), "restaurant"),
+    "another's child": _each(Hall.objects.select_related("wing_beside"), "wing_beside.name"),
     "all": _each(Comment.objects.select_related("article"), "article"),
     "to_field": _each(City.objects.select_related("country"), "country"),
     "off": _each(Article.objects.select_related("author").select_related(None), "author"),
