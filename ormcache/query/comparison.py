@@ -66,7 +66,7 @@ def _tells_apart(query: Any) -> bool:
     fields = [_ordered_by(meta, term) for term in terms]
     return (
         None not in fields
-        and any(field.unique and not field.null for field in fields if field)
+        and any(field.unique and not field.null for field in fields)
         and all(
             join.join_field.many_to_one or join.join_field.one_to_one for join in _joins(query)
         )

@@ -53,6 +53,8 @@ PLAIN_OPTIONS = EntryOptions()
 class ListEntry:
     """The cached result of one query on one database."""
 
+    _replaced: bytes | None = None  # Of the class: a hit has none.
+
     def __init__(
         self,
         queryset: Any,
@@ -103,7 +105,6 @@ class ListEntry:
             shape = fingerprint.digest(structure, [], shape, *extra)[:8]
         self.entry = Entry(key, shape, stamps, rows, rosters, narrow is not template.coarse)
         self.turn = _NO_TURN
-        self._replaced: bytes | None = None
 
     @property
     def is_dirty(self) -> bool:

@@ -13,7 +13,9 @@ from ormcache.codec.values import pack
 from ormcache.coherence import entry, flight, reader
 from ormcache.query import lists
 from ormcache.stats import counters
+from ormcache.writes import outbox
 from ormcache.writes.hooks import state_of
+from ormcache.writes.trust import trust_anew, trust_in
 from tests.integration.crowd import (
     LIST,
     VALUES,
@@ -158,9 +160,11 @@ def test_an_order_that_is_stale_is_found(author: Author) -> None:
 def test_what_a_writer_without_redis_commits_meanwhile_was_not_stale(
     aged: Aged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has marked nothing, and is not acknowledged yet; the outbox tells."""
-    alert = SimpleNamespace(is_alert=True)
-    monkeypatch.setattr(lists, "trust_anew", lambda state: alert)
+    """It has marked nothing, and is not acknowledged yet: only a look into the outbox tells."""
+    monkeypatch.setattr(outbox, "CALM", 60.0)
+    assert not trust_anew(state_of(connection)).is_alert
+    outbox.put(connection, [b"a cell of another process"])
+    assert not trust_in(state_of(connection)).is_alert
     assert [0, 0] == found_stale(lambda: list(VALUES.reset()))
 
 

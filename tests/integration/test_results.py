@@ -20,7 +20,7 @@ import ormcache
 from ormcache.query import lists
 from ormcache.stats import counters
 from tests.integration.interleave import after, once
-from tests.matrixapp.models import Hall, Wing
+from tests.matrixapp.models import GreatHall, Hall, Wing
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import (
     Article,
@@ -262,6 +262,12 @@ def test_a_child_of_another_row_is_what_django_makes_of_it() -> None:
     for _ in range(2):
         found = Hall.objects.select_related("wing_beside").order_by("pk")[0].wing_beside
         assert django.__dict__ | {"_state": 0} == found.__dict__ | {"_state": 0}
+
+
+@pytest.mark.parametrize("model", [Hall, GreatHall])
+@pytest.mark.parametrize("path", ["wing", "wing_beside"])
+def test_no_child_table_is_followed_from_the_cache(model: Any, path: str) -> None:
+    assert not model.objects.select_related(path).explain_cache().cached
 
 
 @pytest.mark.parametrize("path", ["profile", "profile__author"])

@@ -53,6 +53,11 @@ class Hall(CachedModel):
         return self.name
 
 
+class GreatHall(Hall):
+    class Meta:
+        proxy = True
+
+
 class Wing(Hall):
     """A child that stands beside a hall that is not its own."""
 
