@@ -10,6 +10,7 @@ from django.db.models.sql.datastructures import Join
 from django.db.models.sql.query import Query
 
 from ormcache.codec.values import pack, unpack
+from ormcache.query.ordering import terms
 
 MOST_ROWS = 1000
 """Rows that are compared one by one, where their order does not matter."""
@@ -62,8 +63,7 @@ def _as_rows(pointed: list[Any]) -> list[Any]:
 def _tells_apart(query: Any) -> bool:
     """Whether the query's order leaves no two rows of the result equal."""
     meta = query.get_meta()
-    terms = query.order_by or (query.default_ordering and meta.ordering) or ()
-    fields = [_ordered_by(meta, term) for term in terms]
+    fields = [_ordered_by(meta, term) for term in terms(query)]
     return (
         None not in fields
         and any(field.unique and not field.null for field in fields)

@@ -8,6 +8,7 @@ from django.db.models.query import ModelIterable
 from django.db.models.query_utils import Q
 
 from ormcache.query.lists import PLAIN_OPTIONS
+from ormcache.query.ordering import terms
 from ormcache.schema import Table, schema_or_none
 from ormcache.writes.announce import literal_pks
 
@@ -57,7 +58,7 @@ def named_pks(queryset: Any) -> list[Any] | None:
     pks = literal_pks(query, table)
     if pks is None or table is None or not all(_is_key(pk, table) for pk in pks):
         return None
-    ordering = query.order_by or (query.default_ordering and query.get_meta().ordering) or ()
+    ordering = terms(query)
     if query.extra_order_by or query.extra_tables:
         return None
     if where.children[0].lookup_name == "in":

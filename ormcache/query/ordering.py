@@ -30,6 +30,11 @@ PLAIN = Path(None, False)
 _paths: Memo[tuple[type[Model], str], Path] = Memo(4096)
 
 
+def terms(query: Any) -> Sequence[Any]:
+    """What a query is ordered by: its own terms, else those of its model; empty for no order."""
+    return query.order_by or (query.default_ordering and query.get_meta().ordering) or ()
+
+
 def ordering(query: Any, items: Sequence[Any], out: list[Token], values: list[Any]) -> None:
     """Write the terms of an ordering of ``query``; raises Uncacheable for a random one."""
     out.append(len(items))

@@ -45,6 +45,7 @@ from ormcache.codec.values import pack
 from ormcache.exceptions import Unrepresentable
 from ormcache.keys import meaning_of
 from ormcache.query.analysis import Plan
+from ormcache.query.ordering import terms
 
 MOST_ROWS = 300
 """Rows that are asked for by their keys; with more of them the query itself is no dearer."""
@@ -166,7 +167,7 @@ def list_holds(
         or len(pks) + len(changes.rows) > MOST_ROWS
     ):
         return None
-    is_ordered = bool(query.order_by or (query.default_ordering and query.get_meta().ordering))
+    is_ordered = bool(terms(query))
     if query.high_mark is not None:
         if not is_ordered:
             # Which rows it has is the database's choice.
