@@ -1,0 +1,1 @@
+"""ormcache beside other people's packages: each test is a small site of its own."""

@@ -1,0 +1,1 @@
+"""The application of such a site; its models are the source the test gave."""
