@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import models
 
+from ormcache import interrupts
 from ormcache.codec.rows import RowCodec
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
@@ -52,7 +53,8 @@ class Table:
             return None
         try:
             value = self.pk.to_python(pk)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             return None
         return value if type(value) is self.pk_type else None
 

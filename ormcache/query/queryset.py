@@ -15,7 +15,7 @@ from django.db.models.query import (
     ValuesListIterable,
 )
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
 from ormcache.conf import timeout_seconds
 from ormcache.databases import is_copy
 from ormcache.exceptions import StoreError, Uncacheable
@@ -167,6 +167,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             named = kwargs | {arg.default_alias: arg for arg in args}
             walked = fingerprint.walk_aggregate(self.query, named)
         except Exception as error:
+            interrupts.pass_on(error)
             # Django says best what is wrong with the expressions.
             if isinstance(error, Uncacheable):
                 count_uncached(error)
@@ -336,7 +337,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     def _changes(self, kwargs: dict[str, Any]) -> list[tuple[Any, Any]] | None:
         try:
             return [(self.model._meta.get_field(name), value) for name, value in kwargs.items()]
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             # Django says best what is wrong with the names.
             return None
 

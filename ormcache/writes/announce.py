@@ -44,13 +44,25 @@ def insert(
         writes.membership = True
         # Where the database gives the key, no older row can have had it.
         generated = [not obj._is_pk_set() for obj in objs]
-        with state.announcing("INSERT", name):
-            result = run()
-        if replaces is not None:
-            _note_upserts(writes, len(objs), replaces, result)
-        elif writes.table is not None:
-            _note_inserts(writes, objs, fields, generated, result)
+        with _noting(writes):
+            with state.announcing("INSERT", name):
+                result = run()
+            if replaces is not None:
+                _note_upserts(writes, len(objs), replaces, result)
+            elif writes.table is not None:
+                _note_inserts(writes, objs, fields, generated, result)
         return result
+
+
+@contextmanager
+def _noting(writes: TableWrites) -> Iterator[None]:
+    """Around a statement and the noting of what it did, which an interrupt may cut off: the
+    transaction may be committed all the same."""
+    try:
+        yield
+    except BaseException:
+        writes.write_all()
+        raise
 
 
 def _note_upserts(writes: TableWrites, count: int, replaced: Sequence[Any], returned: Any) -> None:
@@ -155,22 +167,19 @@ def touching(
         if not returning.can(verb) and (query := condition()) is not None:
             with transaction.mark_for_rollback_on_error(using):
                 locked = lock_rows(state, table, query)
-        state.returning = returning
-        try:
-            with state.announcing(verb, name):
-                count = run()
-        except BaseException:
-            # Whatever it did before it failed may still be committed.
-            writes.write_all()
-            raise
-        finally:
-            state.returning = None
-        rows = returning.rows if locked is None else locked
-        is_all = bool(rows) or not count if locked is None else len(locked) == (count or 0)
-        if rows is None or not is_all:
-            writes.write_all()
-        else:
-            _note_touched(writes, rows, changes, are_old=locked is not None)
+        with _noting(writes):
+            state.returning = returning
+            try:
+                with state.announcing(verb, name):
+                    count = run()
+            finally:
+                state.returning = None
+            rows = returning.rows if locked is None else locked
+            is_all = bool(rows) or not count if locked is None else len(locked) == (count or 0)
+            if rows is None or not is_all:
+                writes.write_all()
+            else:
+                _note_touched(writes, rows, changes, are_old=locked is not None)
         return count
 
 

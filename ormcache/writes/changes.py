@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ormcache import cells
+from ormcache import cells, interrupts
 from ormcache.codec.records import pack_links, pack_record
 from ormcache.codec.values import pack
 from ormcache.coherence.log import END
@@ -240,7 +240,8 @@ def _differs(table: Table, column: str, old: Any, new: Any) -> bool:
             return True
         try:
             new = table.fields[table.positions[column]].to_python(new)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             return True
         if type(new) is not type(old):
             return True

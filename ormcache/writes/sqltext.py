@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ormcache.writes.sqlschema import changes_everything
 from ormcache.writes.sqltokens import all_words, identifiers, tokens, words_of
 
 
@@ -57,6 +58,10 @@ class Statement:
     """The connection may see other tables or rows than its neighbours from now on."""
     begins: bool = False
     """A transaction may be open when the text, which writes, is over."""
+    commits: bool = False
+    """On MySQL it may commit the running transaction."""
+    everything: bool = False
+    """It may change what rows hold, or which are seen, of tables that it does not name."""
     exact: Exact | None = None
 
 
@@ -110,11 +115,22 @@ def _parse(sql: str) -> Statement:
             names = all_words(sql)
         else:
             names = identifiers(found, sql)
-        truncates, begins = any(map(_truncates, parts)), _begins(sql, parts, found is None)
-        return Statement(kind, names, truncates, isolation, visibility, begins)
+        return Statement(
+            kind,
+            names,
+            any(map(_truncates, parts)),
+            isolation,
+            visibility,
+            begins=_begins(sql, parts, found is None),
+            commits=any(map(_commits, parts)),
+            everything=changes_everything(
+                parts, names, is_code=found is None or _runs_code(parts)
+            ),
+        )
+    commits = kind is Kind.SESSION and any(map(_commits, parts))
     if kind is Kind.READ and (isolation or visibility):
         kind = Kind.SESSION
-    return Statement(kind, isolation=isolation, visibility=visibility)
+    return Statement(kind, isolation=isolation, visibility=visibility, commits=commits)
 
 
 def _disputed_kind(sql: str, parts: list[list[str]]) -> Kind:
@@ -160,6 +176,11 @@ _ANYWHERE = frozenset(
     word.casefold() for word in (*_WRITES, *_CHANGES, "INTO", "COPY", "LOAD", "REFRESH", "PREPARE")
 )
 # A word of a write, and a word of MySQL's string and number functions.
+_COMMITS_NOTHING = frozenset(
+    "SELECT INSERT UPDATE DELETE REPLACE WITH VALUES TABLE SHOW EXPLAIN DESCRIBE DESC HANDLER HELP"
+    " USE KILL SIGNAL RESIGNAL GET SAVEPOINT RELEASE ROLLBACK COMMIT PREPARE DEALLOCATE DO"
+    " PRAGMA ATTACH DETACH DISCARD".split()
+)
 _FUNCTIONS = frozenset("INSERT REPLACE TRUNCATE".split())
 
 _LONE_SELECT = re.compile(r"[\s(]*+SELECT\b[^;]*+\Z", re.IGNORECASE)
@@ -266,6 +287,20 @@ def _truncates(words: list[str]) -> bool:
     # ALTER TABLE … DROP COLUMN … CASCADE leaves the rows of other tables alone.
     drops = words[0] != "ALTER" and "DROP" in words and "CASCADE" in words
     return drops or "TRUNCATE" in words
+
+
+def _commits(words: list[str]) -> bool:
+    """Whether MySQL may commit the running transaction with a statement: with all but these."""
+    verb, second = words[0], words[1] if len(words) > 1 else ""
+    if verb == "SET":
+        return second == "PASSWORD" or "DEFAULT" in words[1:3]
+    if verb == "LOAD":
+        return second not in ("DATA", "XML")
+    return verb not in _COMMITS_NOTHING
+
+
+def _runs_code(parts: list[list[str]]) -> bool:
+    return any(words[0] in ("CALL", "DO", "PREPARE", "EXECUTE") for words in parts)
 
 
 def _holds_code(words: list[str]) -> bool:
