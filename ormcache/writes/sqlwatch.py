@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from ormcache.databases import untransactional
+from ormcache.databases import forget_answers, untransactional
 from ormcache.stats import counters
 from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
 from ormcache.writes.sqltext import Exact, Kind, Statement, parse
@@ -88,6 +88,9 @@ class Watch:
         if statement.visibility:
             state.visibility_changes()
         kind = statement.kind
+        if kind is Kind.SCHEMA and self._commits_implicitly():
+            # The engine of a table, say.
+            forget_answers()
         if kind is Kind.BEGIN:
             result = self._committing(run) if self._commits_implicitly() else run()
             state.begin_raw()
