@@ -30,6 +30,10 @@ ROSTER_SIZE = 4
 STAMP_SIZE = 1 + ROSTER_SIZE + NONCE_SIZE
 TOKEN_SIZE = 16
 
+LEFT = bytes(TOKEN_SIZE)
+"""The token of marks that nobody will take off: they are left to expire."""
+
+_DEADLINE_SIZE = 13
 _TAIL = struct.Struct(">8sdf")
 _HEAD_SIZE = 1 + EPOCH_SIZE + FINGERPRINT_SIZE
 
@@ -105,6 +109,13 @@ def join_stamps(found: list[bytes | None]) -> bytes | None:
 
 def is_mark(cell: bytes | None) -> bool:
     return cell is not None and cell[:1] == MARK
+
+
+def tokens_of(cell: bytes | None) -> list[bytes]:
+    """The tokens in a mark, those that have expired included; none in anything else."""
+    if cell is None or cell[:1] != MARK:
+        return []
+    return [cell[i : i + TOKEN_SIZE] for i in range(1, len(cell), TOKEN_SIZE + _DEADLINE_SIZE)]
 
 
 @dataclass(frozen=True, slots=True)
