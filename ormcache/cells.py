@@ -30,8 +30,8 @@ ROSTER_SIZE = 4
 STAMP_SIZE = 1 + ROSTER_SIZE + NONCE_SIZE
 TOKEN_SIZE = 16
 
-LEFT = bytes(TOKEN_SIZE)
-"""The token of marks that nobody will take off: they are left to expire."""
+LEFT = b"left"
+"""What the token of marks begins with that nobody will take off: they are left to expire."""
 
 _DEADLINE_SIZE = 13
 _TAIL = struct.Struct(">8sdf")
@@ -46,6 +46,11 @@ def new_nonce() -> bytes:
 def new_token() -> bytes:
     """Sixteen random bytes that name one transaction in the cells it marks."""
     return os.urandom(TOKEN_SIZE)
+
+
+def new_left_token() -> bytes:
+    """The same for marks that are left to expire."""
+    return LEFT + os.urandom(TOKEN_SIZE - len(LEFT))
 
 
 def value_prefix(epoch: bytes, fingerprint: bytes, stamps: bytes) -> bytes:

@@ -256,7 +256,7 @@ def _lease_ms(cost: float | None) -> int:
 
 def _stays_marked(entry: Entry) -> bool:
     """Whether the entry relies on something whose marks are not worth a wait."""
-    return any(token == cells.LEFT or token in _outlasting for token in entry.tokens)
+    return any(token.startswith(cells.LEFT) or token in _outlasting for token in entry.tokens)
 
 
 def _note_outlasting(tokens: list[bytes]) -> None:

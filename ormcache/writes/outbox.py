@@ -21,7 +21,7 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import runtime
-from ormcache.cells import LEFT
+from ormcache.cells import new_left_token
 from ormcache.coherence.writer import MARK_MS
 from ormcache.stats import counters
 
@@ -225,8 +225,9 @@ def _invalidate(keys: list[bytes]) -> None:
     the old row for the committed one and marked too little by it: nothing may be filled until its
     own, older marks are over."""
     writer = runtime.current().writer
+    token = new_left_token()
     for start in range(0, len(keys), _BATCH):
-        writer.mark(LEFT, keys[start : start + _BATCH], ttl_ms=MARK_MS)
+        writer.mark(token, keys[start : start + _BATCH], ttl_ms=MARK_MS)
 
 
 def _table(connection: BaseDatabaseWrapper) -> str:

@@ -514,7 +514,7 @@ def test_marks_that_are_left_to_expire_are_not_waited_out(
     names()
     rewrite(ormcache_redis, soft_in=60, cost=1)
     entry = LIST._list_entry().entry
-    runtime.current().writer.mark(cells.LEFT, list(entry.stamps))
+    runtime.current().writer.mark(cells.new_left_token(), list(entry.stamps))
     if flying:
         flight._under_way[lease_key()] = flight.Flight(lease_key(), -1, time.monotonic() + 60)
     waits = counters["list_wait"]
