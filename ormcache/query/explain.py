@@ -23,9 +23,10 @@ from ormcache.query.lists import ListEntry
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers
 from ormcache.query.sets import ordered_arguments
-from ormcache.schema import Schema, schema_on
+from ormcache.schema import Schema
 from ormcache.text import cli_text
 from ormcache.writes.hooks import state_of
+from ormcache.writes.watched import schema_on
 
 MOST_CELLS = 100
 """Row cells looked at; the state of more is not told."""

@@ -9,8 +9,9 @@ from django.db.models.query_utils import Q
 
 from ormcache.query.lists import PLAIN_OPTIONS
 from ormcache.query.ordering import terms
-from ormcache.schema import Table, schema_or_none
+from ormcache.schema import Table
 from ormcache.writes.announce import literal_pks
+from ormcache.writes.watched import schema_or_none
 
 _ALL_LOADED = (frozenset[str](), True)
 

@@ -18,8 +18,9 @@ from ormcache.query.lists import MISSING, ListEntry, count_uncached
 from ormcache.query.related import Branch, Vanished, branches_of, follow, stored_paths
 from ormcache.query.revalidation import Changes, Pointed, is_untouched, list_holds
 from ormcache.query.rows import Wanted, read_rows
-from ormcache.schema import Schema, schema_on
+from ormcache.schema import Schema
 from ormcache.stats import counters
+from ormcache.writes.watched import schema_on
 
 
 class Pointers:
