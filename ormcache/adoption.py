@@ -1,7 +1,10 @@
-"""Managers and querysets of others, made to cache: a subclass of each, with ours above.
+"""Managers and querysets of others, made to cache: a subclass of each.
 
 Nothing of the other's class is lost: its methods, its state and what ``get_queryset()`` gives
-stay. A subclass bears the names of the class it stands for, so migrations and pickles name that.
+stay. In the order of methods a queryset's own stand before those of ``CachedQuerySet``, which take
+the place of Django's: what they ask of ``super()`` is answered from the cache.
+
+A subclass bears the names of the class it stands for, so migrations and pickles name that.
 """
 
 from __future__ import annotations
@@ -60,7 +63,7 @@ def caching_queryset(queryset_class: Any) -> Any:
         return queryset_class
     if queryset_class is models.QuerySet:
         return CachedQuerySet
-    return _subclass(queryset_class, (_Adopted, CachedQuerySet, queryset_class), {})
+    return _subclass(queryset_class, (_Adopted, queryset_class, CachedQuerySet), {})
 
 
 def turned(queryset: Any) -> Any:
