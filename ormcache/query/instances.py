@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 from django.db import models
@@ -13,6 +12,8 @@ from django.db.models.fields.files import FileDescriptor, ImageFileDescriptor
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
+
+from ormcache.modelset import ModelMemo
 
 Build = Callable[[Sequence[Any]], Any]
 
@@ -33,7 +34,7 @@ def builder(
     ``attnames`` are in the order of the model's concrete fields; those missing are deferred.
     ``fetch_mode`` is the queryset's (Django 6.1).
     """
-    if _is_plain(model) and not (pre_init.has_listeners(model) or post_init.has_listeners(model)):
+    if _plain[model] and not (pre_init.has_listeners(model) or post_init.has_listeners(model)):
         return _fast(model, attnames, db, fetch_mode)
     return _faithful(model, attnames, db, fetch_mode)
 
@@ -75,7 +76,6 @@ def _fetch_mode_option(model: Any, fetch_mode: Any) -> dict[str, Any]:
     return {"fetch_mode": fetch_mode} if takes else {}
 
 
-@cache
 def _is_plain(model: type[models.Model]) -> bool:
     """Whether nobody can tell an instance made without ``__init__`` from one made with it."""
     base: Any = models.Model
@@ -90,3 +90,6 @@ def _is_plain(model: type[models.Model]) -> bool:
         type(inspect.getattr_static(model, field.attname, None)) in _PLAIN_ATTRIBUTES
         for field in model._meta.concrete_fields
     )
+
+
+_plain = ModelMemo(_is_plain)

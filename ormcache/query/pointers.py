@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections
-from django.db.models.query import ValuesListIterable
+from django.db.models.query import ModelIterable, QuerySet, ValuesListIterable
 
 from ormcache.exceptions import StoreError, Uncacheable
 from ormcache.query import fingerprint
@@ -18,8 +18,9 @@ from ormcache.query.lists import MISSING, ListEntry, count_uncached
 from ormcache.query.related import Branch, Vanished, branches_of, follow, stored_paths
 from ormcache.query.revalidation import Changes, Pointed, is_untouched, list_holds
 from ormcache.query.rows import Wanted, read_rows
-from ormcache.schema import Schema, schema_on
+from ormcache.schema import Schema
 from ormcache.stats import counters
+from ormcache.writes.watched import schema_on
 
 
 class Pointers:
@@ -128,14 +129,14 @@ class Pointers:
 
     def _plain(self) -> list[Any]:
         """What Django would do, on the database that a fill reads: a copy of it may lag behind."""
-        return plain(self._queryset._on(self._using))
+        return list(ModelIterable(self._queryset._on(self._using)))
 
     def _select(self, queryset: Any) -> Pointed:
         """Primary keys and the other columns an entry holds: annotations, stored pointers."""
         names = [*self._annotations, *(f"{path}__pk" for path in self._paths)]
-        pointers = queryset._chain()
-        pointers._db = self._using
-        pointers = pointers.values_list("pk", *names)
+        # Of Django's own class: what a project's values_list() makes of the names is its own.
+        plain: Any = QuerySet(queryset.model, query=queryset.query.chain(), using=self._using)
+        pointers = plain.values_list("pk", *names)
         rows: list[tuple[Any, ...]] = list(ValuesListIterable(pointers))
         if not rows:
             return [[], [[] for _ in names]]
@@ -177,11 +178,6 @@ class Pointers:
         if queryset._known_related_objects:
             _hang_known(queryset, instances)
         return instances
-
-
-def plain(queryset: Any) -> list[Any]:
-    """What Django would do."""
-    return list(queryset._iterable_class(queryset))
 
 
 def loaded_attnames(schema: Schema, query: Any) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from ormcache.query import analysis, fingerprint
 from ormcache.query.bypass import bypassed
 from ormcache.query.explain import explain
 from ormcache.query.explanation import Explanation
+from ormcache.query.genuine import over_cached, overridden, own_compiler
 from ormcache.query.instances import builder
 from ormcache.query.lists import (
     PLAIN_OPTIONS,
@@ -33,14 +34,14 @@ from ormcache.query.lists import (
     read_data,
 )
 from ormcache.query.named import named_pk, named_pks
-from ormcache.query.pointers import Pointers, plain
+from ormcache.query.pointers import Pointers
 from ormcache.query.rows import read_row
 from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
-from ormcache.schema import schema_on, schema_or_none
 from ormcache.stats import counters
 from ormcache.writes.announce import insert, literal_pks, touching, updating
+from ormcache.writes.watched import schema_on, schema_or_none
 
 _M = TypeVar("_M", bound=models.Model)
 _LONGEST_KEY = 10_000
@@ -49,6 +50,7 @@ _LONGEST_KEY = 10_000
 class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     """A QuerySet that reads through the cache and announces what it writes."""
 
+    _is_caching_queryset = True
     _cache_options: EntryOptions = PLAIN_OPTIONS
 
     if TYPE_CHECKING:
@@ -149,12 +151,14 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     def count(self) -> int:
         if self._result_cache is not None or not self._uses_cache():
             return super().count()
-        return int(self._data(b"count", QuerySet.count, _is_count))
+        found = self._data("count", QuerySet.count, _is_count)
+        return super().count() if found is None else int(found)
 
     def exists(self) -> bool:
         if self._result_cache is not None or not self._uses_cache():
             return super().exists()
-        return bool(self._data(b"exists", QuerySet.exists, _is_bool))
+        found = self._data("exists", QuerySet.exists, _is_bool)
+        return super().exists() if found is None else bool(found)
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         run = super().aggregate
@@ -162,7 +166,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             return run(*args, **kwargs)
         args, kwargs = ordered_arguments(args, kwargs)
         try:
-            self._check_lists()
+            self._check("aggregate")
             # As in Django, where a positional expression takes the place of its namesake.
             named = kwargs | {arg.default_alias: arg for arg in args}
             walked = fingerprint.walk_aggregate(self.query, named)
@@ -183,28 +187,37 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         return found
 
     def _fetch_all(self) -> None:
-        if self._result_cache is None:
-            self._result_cache = self._fetch() if self._uses_cache() else plain(self)
-        if self._prefetch_related_lookups and not self._prefetch_done:
-            self._prefetch_related_objects()
+        if self._result_cache is None and self._uses_cache():
+            self._result_cache = self._fetch()
+        super()._fetch_all()
 
-    def _fetch(self) -> list[Any]:
-        kind = self._iterable_class
+    def _fetch(self) -> list[Any] | None:
+        """The result, ``None`` if it is not cached."""
+        kind: Any = self._iterable_class
+        if kind is ModelIterable:
+            return self._cached_models()
+        if kind in SHAPES:
+            return self._fetch_values()
+        if issubclass(kind, ModelIterable):
+            return list(over_cached(kind)(self))
+        count_uncached(Uncacheable(f"{kind.__name__} is a shape of its own"))
+        return None
+
+    def _cached_models(self) -> list[Any] | None:
+        """The instances of Django's own iterable, ``None`` if they are not cached."""
         try:
-            if kind is ModelIterable:
-                pointers = Pointers(self, self._primary())
-                pks = named_pks(self)
-                if pks is not None and not pointers.needs_entry:
-                    return pointers.by_pks(pks)
-                self._check_lists()
-                return pointers.by_list()
-            if kind in SHAPES:
-                return self._fetch_values()
+            self._check_own("list")
+            pointers = Pointers(self, self._primary())
+            pks = named_pks(self)
+            if pks is not None and not pointers.needs_entry:
+                return pointers.by_pks(pks)
+            self._check_lists()
+            return pointers.by_list()
         except Uncacheable as error:
             count_uncached(error)
-        return plain(self)
+            return None
 
-    def _fetch_values(self) -> list[Any]:
+    def _fetch_values(self) -> list[Any] | None:
         """values() and values_list(): one entry for all their shapes, as lists of columns."""
         width = len(names(self))
 
@@ -213,28 +226,45 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
                 type(row) is list and len(row) == width for row in found
             )
 
-        rows = self._data(b"values", lambda on: list(map(list, ValuesListIterable(on))), is_rows)
+        rows = self._data("values", lambda on: list(map(list, ValuesListIterable(on))), is_rows)
+        if rows is None:
+            return None
         shaped: list[Any] = SHAPES[self._iterable_class](self, rows)
         return shaped
 
-    def _data(self, kind: bytes, run: Any, is_valid: Any) -> Any:
+    def _data(self, kind: str, run: Any, is_valid: Any) -> Any:
+        """A result that is data, ``None`` if it is not cached."""
         try:
-            self._check_lists()
+            self._check(kind if kind != "values" else "list")
             structure, values = fingerprint.walk(self.query)
         except Uncacheable as error:
             count_uncached(error)
-            return run(self)
+            return None
         primary = self._primary()
         walked = (structure, values, self.query)
-        return read_data(self, kind, walked, primary, lambda: run(self._on(primary)), is_valid)
+        return read_data(
+            self, kind.encode(), walked, primary, lambda: run(self._on(primary)), is_valid
+        )
+
+    def _check(self, shortcut: str) -> None:
+        """Raise ``Uncacheable`` unless a list entry may answer for this method."""
+        self._check_own(shortcut)
+        self._check_lists()
+
+    def _check_own(self, shortcut: str) -> None:
+        reason = overridden(type(self), shortcut)
+        if reason:
+            raise Uncacheable(reason)
 
     def _on(self, primary: str) -> Any:
-        """This queryset, reading from the primary database, where a fill has to read."""
+        """This queryset, reading from the primary database, where a fill has to read. Of Django's
+        own class: a copy made by a project's would be another query where that adds to copies."""
         if self._db == primary:
             return self
-        clone = self._chain()  # type: ignore[attr-defined]
-        clone._db = primary
-        return clone
+        on: Any = QuerySet.__new__(QuerySet)
+        on.__dict__.update(self.__dict__)
+        on._db, on._query, on._deferred_filter = primary, self.query, None
+        return on
 
     def _get_row(self, pk: Any) -> _M:
         using = self._primary()
@@ -260,8 +290,11 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             # Not even the key is worth its time then.
             counters["store_down"] += 1
             return False
-        query = self.query
-        return not (query.select_for_update or connections[self.db].needs_rollback)
+        connection = connections[self.db]
+        if reason := own_compiler(connection.ops):
+            count_uncached(Uncacheable(reason))
+            return False
+        return not (self.query.select_for_update or connection.needs_rollback)
 
     def _primary(self) -> str:
         """The alias whose cells answer: that of the primary, if reads are routed to a replica."""
@@ -274,7 +307,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
 
     def _entry_kind(self) -> bytes | None:
         """The kind of this queryset's list entry, ``None`` for results of any other shape."""
-        if self._iterable_class is ModelIterable:
+        if issubclass(self._iterable_class, ModelIterable):
             return b"rows"
         return b"values" if self._iterable_class in SHAPES else None
 

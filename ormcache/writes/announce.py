@@ -47,15 +47,16 @@ def insert(
         with state.announcing("INSERT", name):
             result = run()
         if replaces is not None:
-            _note_upserts(writes, len(objs), replaces, result)
+            keys = _returned_pks(writes.table, model, result, len(objs))
+            _note_upserts(writes, keys, replaces)
         elif writes.table is not None:
-            _note_inserts(writes, objs, fields, generated, result)
+            keys = _returned_pks(writes.table, model, result, len(objs))
+            _note_inserts(writes, objs, fields, generated, keys)
         return result
 
 
-def _note_upserts(writes: TableWrites, count: int, replaced: Sequence[Any], returned: Any) -> None:
+def _note_upserts(writes: TableWrites, keys: list[Any], replaced: Sequence[Any]) -> None:
     """Note rows by the keys they were returned with: which are new, nobody knows."""
-    keys = _returned_pks(writes.table, returned, count) if writes.table else [None]
     if None in keys:
         writes.write_all()
         return
@@ -70,33 +71,35 @@ def _note_inserts(
     objs: Sequence[Any],
     fields: Sequence[Any],
     generated: list[bool],
-    returned: Any,
+    keys: list[Any],
 ) -> None:
     """Note new rows by their partitions, with the values they were inserted with."""
     table: Any = writes.table
-    given = {field.column for field in fields}
+    # Of several models with one table, it is not surely this one that the table's are those of.
+    given = {field.column: field.attname for field in fields}
     partitions = table.roster.partitions
-    names = {each.column: table.fields[each.position].attname for each in partitions}
-    keys = _returned_pks(table, returned, len(objs))
     for obj, is_generated, key in zip(objs, generated, keys, strict=True):
         values = {
-            column: _plain(obj.__dict__.get(attname, UNKNOWN)) if column in given else UNKNOWN
-            for column, attname in names.items()
+            each.column: _plain(obj.__dict__.get(given.get(each.column, ""), UNKNOWN))
+            for each in partitions
         }
         writes.insert_row(key if is_generated else None, values)
 
 
-def _returned_pks(table: Table, returned: Any, count: int) -> list[Any]:
-    """The keys an INSERT returned, ``None`` for each where it returned none."""
-    names = [field.attname for field in table.model._meta.db_returning_fields]
+def _returned_pks(
+    table: Table | None, model: type[models.Model], returned: Any, count: int
+) -> list[Any]:
+    """The keys an INSERT of ``model`` returned, ``None`` for each where it returned none."""
+    columns = [field.column for field in model._meta.db_returning_fields]
     if (
-        not isinstance(returned, list)
+        table is None
+        or not isinstance(returned, list)
         or len(returned) != count
-        or table.pk.attname not in names
-        or any(len(row) != len(names) for row in returned)
+        or table.pk_column not in columns
+        or any(len(row) != len(columns) for row in returned)
     ):
         return [None] * count
-    position = names.index(table.pk.attname)
+    position = columns.index(table.pk_column)
     return [table.normalise(row[position]) for row in returned]
 
 

@@ -41,10 +41,11 @@ class TableChanges:
     def known_stamps(self) -> Iterator[bytes]:
         """The stamps that change whatever the old rows were."""
         writes, keys = self.writes, self.keys
-        if writes.table is None:
-            yield keys.lists
-        elif writes.whole:
+        if writes.whole:
+            # Whether its rows are cells or not: another process may know a model that says so.
             yield keys.generation
+            yield keys.lists
+        elif writes.table is None:
             yield keys.lists
         else:
             if writes.lists:

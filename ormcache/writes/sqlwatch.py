@@ -11,14 +11,16 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from ormcache.modelset import forget_with_models
 from ormcache.stats import counters
 from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
 from ormcache.writes.sqltext import Exact, Kind, Statement, parse
 from ormcache.writes.transaction import ConnectionState, own_atomic
 from ormcache.writes.watched import (
-    by_identifier,
+    WatchList,
     deleted_with,
     truncated_with,
+    watch_list,
     watched_tables,
 )
 
@@ -185,7 +187,9 @@ def note(pending: Pending, statement: Statement, tables: frozenset[str], params:
         counters["unannounced_write"] += 1
         watched = watched_tables()[name]
         writes = pending.table(name, watched.table)
-        if watched.table is None:
+        if writes.table is None:
+            if watched.has_cells:
+                writes.write_all()
             continue
         if exact is None or exact.table.casefold() != name.casefold():
             writes.write_all()
@@ -213,10 +217,14 @@ def _note_rows(writes: TableWrites, exact: Exact, params: Any) -> bool:
     return True
 
 
-@lru_cache(maxsize=1024)
 def _tables(statement: Statement) -> frozenset[str]:
     """The watched tables a statement may write."""
-    known = by_identifier()
+    return _remembered_tables(statement, watch_list())
+
+
+@lru_cache(maxsize=1024)
+def _remembered_tables(statement: Statement, watched: WatchList) -> frozenset[str]:
+    known = watched.identifiers
     if statement.exact is not None:
         named = frozenset(known.get(statement.exact.table.casefold(), ()))
         # The other identifiers of an exact statement are columns of the same table.
@@ -233,9 +241,8 @@ def _tables(statement: Statement) -> frozenset[str]:
     return deleted_with(named)
 
 
-def forget() -> None:
-    """The set of installed models changed."""
-    _tables.cache_clear()
+forget = _remembered_tables.cache_clear
+forget_with_models(forget)
 
 
 def _text(sql: Any, cursor: Any) -> str:

@@ -41,6 +41,7 @@ class ConnectionState:
     """What the cache knows of one connection; see ``hooks.state_of``."""
 
     __slots__ = (
+        "__weakref__",
         "_committing",
         "_isolation",
         "_label",
