@@ -11,6 +11,7 @@ from typing import Any
 from django.db import models
 
 from ormcache.codec.rows import RowCodec
+from ormcache.conversions import stores_plainly
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.modelset import version
 from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
@@ -39,6 +40,8 @@ class Table:
     generated: frozenset[str]
     roster: Roster
     loose_text_roster: Roster
+    plain: frozenset[str]
+    """The columns of which it is known what a value that is sent becomes."""
     is_link: bool
     """Whether it does nothing but link the rows of two tables: an automatic many-to-many one."""
 
@@ -161,6 +164,7 @@ def _make_table(model: type[models.Model]) -> Table:
         generated=frozenset(item.column for item in fields if item.generated),
         roster=roster(found),
         loose_text_roster=roster(tuple(each for each in found if each.kind is not str)),
+        plain=frozenset(item.column for item in fields if stores_plainly(item)),
         is_link=bool(meta.auto_created),
     )
 

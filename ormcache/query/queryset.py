@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, router
 from django.db.models.query import (
     MAX_GET_RESULTS,
@@ -328,23 +330,19 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     # Writes
 
     def update(self, **kwargs: Any) -> int:
-        changes = self._changes(kwargs)
-        if changes is None:
-            return super().update(**kwargs)
         self._for_write = True
         pks = self._literal_pks()
-        if pks is None and self._is_own_table(changes):
-            run = partial(super().update, **kwargs)
-            return touching(self.model, self.db, run, changes, self._own_condition)
-        with updating(changes, pks, self.db):
-            return super().update(**kwargs)
+        run = partial(super().update, **kwargs)
+        if pks is None and self._is_own_table(kwargs):
+            return touching(self.model, self.db, run, "UPDATE", self._own_condition)
+        with updating(self.model, pks, self.db):
+            return run()
 
     update.alters_data = True  # type: ignore[attr-defined]
 
     def _update(self, values: Any, *args: Any, **kwargs: Any) -> Any:
-        # What Model.save() calls: the values are those of one instance.
-        changes = [(field, value) for field, _, value in values]
-        with updating(changes, self._literal_pks(), self.db):
+        # What Model.save() calls.
+        with updating(self.model, self._literal_pks(), self.db):
             return super()._update(values, *args, **kwargs)  # type: ignore[misc]
 
     _update.alters_data = True  # type: ignore[attr-defined]
@@ -353,30 +351,27 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     def _raw_delete(self, using: str | None) -> int:
         # What cascades call: the rows are known to the database alone.
         run = partial(super()._raw_delete, using)
-        return touching(self.model, using or self.db, run, condition=self._own_condition)
+        return touching(self.model, using or self.db, run, "DELETE", self._own_condition)
 
     _raw_delete.alters_data = True  # type: ignore[attr-defined]
 
     def _insert(self, objs: Any, fields: Any, *args: Any, **kwargs: Any) -> Any:
         using = kwargs.get("using") or self.db
-        replaces = (kwargs.get("update_fields") or None) if kwargs.get("on_conflict") else None
         run = partial(super()._insert, objs, fields, *args, **kwargs)  # type: ignore[misc]
-        return insert(self.model, objs, fields, using, run, replaces=replaces)
+        return insert(self.model, using, run)
 
     _insert.alters_data = True  # type: ignore[attr-defined]
     _insert.queryset_only = False  # type: ignore[attr-defined]
 
-    def _changes(self, kwargs: dict[str, Any]) -> list[tuple[Any, Any]] | None:
-        try:
-            return [(self.model._meta.get_field(name), value) for name, value in kwargs.items()]
-        except Exception:
-            # Django says best what is wrong with the names.
-            return None
-
-    def _is_own_table(self, changes: list[tuple[Any, Any]]) -> bool:
-        """Whether an UPDATE changes no inherited table and no key."""
+    def _is_own_table(self, names: Iterable[str]) -> bool:
+        """Whether an UPDATE of these fields changes no inherited table and no key."""
         model = self.model._meta.concrete_model
-        return all(field.model is model and not field.primary_key for field, _ in changes)
+        try:
+            fields = [self.model._meta.get_field(name) for name in names]
+        except FieldDoesNotExist:
+            # Django says best what is wrong with it, unless a queryset further down knows it.
+            return False
+        return all(field.model is model and not field.primary_key for field in fields)  # type: ignore[union-attr]
 
     def _own_condition(self) -> Any:
         """A query for the same rows, if a row's own columns alone tell whether it is one."""
