@@ -93,6 +93,8 @@ def partition_kind(item: Any) -> type | None:
     if item.generated or (item.is_relation and type(item) not in _FOREIGN_KEYS):
         return None
     target = final_target(item)
+    if target is None:
+        return None
     if type(item).pre_save not in _PLAIN_PRE_SAVES:
         # What it writes need not be what the instance holds.
         return None
@@ -106,6 +108,10 @@ def partition_kind(item: Any) -> type | None:
 
 
 def final_target(pk: Any) -> Any:
+    """The field a key leads to in the end; ``None`` if its model is not there: the application is
+    not installed."""
     while pk.remote_field is not None:
+        if isinstance(pk.remote_field.model, str):
+            return None
         pk = pk.target_field
     return pk

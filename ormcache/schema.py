@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import models
 
 from ormcache.codec.rows import RowCodec
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
+
+T = TypeVar("T")
 
 _INTEGERS = (models.IntegerField, models.AutoField)
 
@@ -94,7 +97,7 @@ def schema_of(model: type[models.Model]) -> Schema:
     """
     if not is_cached(model):
         raise Uncacheable(f"{model._meta.label} is no CachedModel")
-    found = _examine(model._meta.concrete_model or model)
+    found = _understood(_examine, model._meta.concrete_model or model)
     if isinstance(found, str):
         raise Uncacheable(found)
     return found
@@ -129,10 +132,33 @@ def _schema_or_none(model: type[models.Model]) -> Schema | None:
 
 @cache
 def table_of(model: type[models.Model]) -> Table:
-    """The table of a model's own columns (not those of its parents)."""
+    """The table of a model's own columns (not those of its parents).
+
+    Raises ``Uncacheable`` when its rows cannot be cells, whatever is wrong with the model: writes
+    to every other table ask this, too.
+    """
+    return _understood(_table_of, model)
+
+
+def _understood(examine: Callable[[Any], T], model: type[models.Model]) -> T:
+    try:
+        return examine(model)
+    except Uncacheable:
+        raise
+    except Exception as error:
+        raise Uncacheable(f"{model._meta.label} is not understood: {error!r}") from error
+
+
+def _table_of(model: type[models.Model]) -> Table:
     meta: Any = model._meta
     pk = meta.pk
     fields = tuple(meta.local_concrete_fields)
+    for item in fields:
+        if final_target(item) is None:
+            raise Uncacheable(
+                f"{meta.label}.{item.name} leads to {item.remote_field.model!r}, a model that is "
+                "not there"
+            )
     try:
         codec = RowCodec(fields)
     except Unrepresentable as error:
