@@ -18,7 +18,7 @@ from django.db.models.query import (
 from ormcache import runtime
 from ormcache.conf import timeout_seconds
 from ormcache.databases import is_copy
-from ormcache.exceptions import StoreError, Uncacheable
+from ormcache.exceptions import Uncacheable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import analysis, fingerprint
 from ormcache.query.bypass import bypassed
@@ -35,10 +35,11 @@ from ormcache.query.lists import (
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers, plain
 from ormcache.query.rows import read_row
+from ormcache.query.select import Row
 from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
-from ormcache.schema import schema_on, schema_or_none
+from ormcache.schema import Schema, schema_on, schema_or_none
 from ormcache.stats import counters
 from ormcache.writes.announce import insert, literal_pks, touching, updating
 
@@ -100,7 +101,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         """Drop this queryset's cached entry now. Runs no SQL, returns nothing."""
         try:
             self._list_entry().drop()
-        except (StoreError, Uncacheable) as error:
+        except Exception as error:
             count_uncached(error)
 
     def execute(self) -> None:
@@ -138,13 +139,20 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if self._cache_options.key is not None and (args or kwargs):
             # The key names the list, not whichever row is asked of it.
             return self._without_key().get(*args, **kwargs)
-        pk = None if _is_down() else named_pk(self, args, kwargs)
-        if pk is not None and self._uses_cache():
-            try:
-                return self._get_row(pk)
-            except Uncacheable as error:
-                count_uncached(error)
-        return super().get(*args, **kwargs)
+        try:
+            pk = None if _is_down() else named_pk(self, args, kwargs)
+            if pk is not None and self._uses_cache():
+                using = self._primary()
+                schema = schema_on(self.model, connections[using].vendor)
+                row = read_row(schema, pk, using)
+            else:
+                schema = None
+        except Exception as error:
+            count_uncached(error)
+            schema = None
+        if schema is None:
+            return super().get(*args, **kwargs)
+        return self._instance(schema, row)
 
     def count(self) -> int:
         if self._result_cache is not None or not self._uses_cache():
@@ -190,30 +198,31 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
 
     def _fetch(self) -> list[Any]:
         kind = self._iterable_class
+        if kind in SHAPES:
+            return self._fetch_values()
+        if kind is not ModelIterable:
+            return plain(self)
         try:
-            if kind is ModelIterable:
-                pointers = Pointers(self, self._primary())
-                pks = named_pks(self)
-                if pks is not None and not pointers.needs_entry:
-                    return pointers.by_pks(pks)
+            pointers = Pointers(self, self._primary())
+            pks = None if pointers.needs_entry else named_pks(self)
+            if pks is None:
                 self._check_lists()
-                return pointers.by_list()
-            if kind in SHAPES:
-                return self._fetch_values()
-        except Uncacheable as error:
+        except Exception as error:
             count_uncached(error)
-        return plain(self)
+            return plain(self)
+        return pointers.by_list() if pks is None else pointers.by_pks(pks)
 
     def _fetch_values(self) -> list[Any]:
         """values() and values_list(): one entry for all their shapes, as lists of columns."""
         width = len(names(self))
 
         def is_rows(found: Any) -> bool:
+            # A combination has a further column where it is ordered by one it does not select.
             return type(found) is list and all(
-                type(row) is list and len(row) == width for row in found
+                type(row) is list and len(row) >= width for row in found
             )
 
-        rows = self._data(b"values", lambda on: list(map(list, ValuesListIterable(on))), is_rows)
+        rows = self._data(b"values", _rows_of, is_rows)
         shaped: list[Any] = SHAPES[self._iterable_class](self, rows)
         return shaped
 
@@ -221,10 +230,10 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         try:
             self._check_lists()
             structure, values = fingerprint.walk(self.query)
-        except Uncacheable as error:
+            primary = self._primary()
+        except Exception as error:
             count_uncached(error)
             return run(self)
-        primary = self._primary()
         walked = (structure, values, self.query)
         return read_data(self, kind, walked, primary, lambda: run(self._on(primary)), is_valid)
 
@@ -236,10 +245,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         clone._db = primary
         return clone
 
-    def _get_row(self, pk: Any) -> _M:
-        using = self._primary()
-        schema = schema_on(self.model, connections[using].vendor)
-        row = read_row(schema, pk, using)
+    def _instance(self, schema: Schema, row: Row | None) -> _M:
         if row is None:
             model: Any = self.model
             raise model.DoesNotExist(
@@ -335,10 +341,13 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
 
     def _changes(self, kwargs: dict[str, Any]) -> list[tuple[Any, Any]] | None:
         try:
-            return [(self.model._meta.get_field(name), value) for name, value in kwargs.items()]
+            fields = [self.model._meta.get_field(name) for name in kwargs]
         except Exception:
             # Django says best what is wrong with the names.
             return None
+        if not all(field.concrete and not field.many_to_many for field in fields):
+            return None
+        return list(zip(fields, kwargs.values(), strict=True))
 
     def _is_own_table(self, changes: list[tuple[Any, Any]]) -> bool:
         """Whether an UPDATE changes no inherited table and no key."""
@@ -354,7 +363,9 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         name = self.model._meta.db_table
         try:
             plan = analysis.plan(query, fingerprint.walk(query)[0])
-        except Uncacheable:
+        except Exception as error:
+            if not isinstance(error, Uncacheable):
+                count_uncached(error)
             return None
         if (
             query.where.contains_aggregate
@@ -413,6 +424,14 @@ def _is_down() -> bool:
     """Whether the store is known not to answer."""
     cache = runtime.built()
     return cache is not None and cache.store.is_down
+
+
+def _rows_of(queryset: Any) -> list[Any]:
+    # Compiling a combination may add columns to its query, and to what its clones share with it.
+    clone = queryset._chain()
+    if clone.query.selected is not None:
+        clone.query.selected = dict(clone.query.selected)
+    return list(map(list, ValuesListIterable(clone)))
 
 
 def _is_count(found: Any) -> bool:
