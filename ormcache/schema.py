@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import operator
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import models
 
@@ -15,6 +16,8 @@ from ormcache.conversions import stores_plainly
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.modelset import version
 from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
+
+T = TypeVar("T")
 
 _INTEGERS = (models.IntegerField, models.AutoField)
 _TABLE, _SCHEMA = "_ormcache_table", "_ormcache_schema"
@@ -112,7 +115,10 @@ def _schema(model: type[models.Model]) -> Schema | str:
     """The schema, or the reason why there is none."""
     if not is_cached(model):
         return f"{model._meta.label} is no CachedModel"
-    return _examine(model._meta.concrete_model or model)
+    try:
+        return _understood(_examine, model._meta.concrete_model or model)
+    except Uncacheable as error:
+        return error.reason
 
 
 def table_of(model: type[models.Model]) -> Table:
@@ -128,13 +134,24 @@ def table_of(model: type[models.Model]) -> Table:
         or len(known.fields) != len(fields)
         or not all(map(operator.is_, known.fields, fields))
     ):
-        known = meta.__dict__[_TABLE] = _make_table(model)
+        known = meta.__dict__[_TABLE] = _understood(_make_table, model)
     return known
 
 
 def forget_table(model: type[models.Model]) -> None:
     """The options of a model changed."""
     model._meta.__dict__.pop(_TABLE, None)
+
+
+def _understood(examine: Callable[[Any], T], model: type[models.Model]) -> T:
+    """Raises ``Uncacheable`` whatever is wrong with the model: writes to every other table ask
+    for its table, too."""
+    try:
+        return examine(model)
+    except Uncacheable:
+        raise
+    except Exception as error:
+        raise Uncacheable(f"{model._meta.label} is not understood: {error!r}") from error
 
 
 def _make_table(model: type[models.Model]) -> Table:

@@ -20,7 +20,7 @@ from django.db.models.query import (
 from ormcache import runtime
 from ormcache.conf import timeout_seconds
 from ormcache.databases import is_copy
-from ormcache.exceptions import StoreError, Uncacheable
+from ormcache.exceptions import Uncacheable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import analysis, fingerprint
 from ormcache.query.bypass import bypassed
@@ -38,9 +38,11 @@ from ormcache.query.lists import (
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers
 from ormcache.query.rows import read_row
+from ormcache.query.select import Row
 from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
+from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.announce import insert, literal_pks, touching, updating
 from ormcache.writes.watched import schema_on, schema_or_none
@@ -104,7 +106,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         """Drop this queryset's cached entry now. Runs no SQL, returns nothing."""
         try:
             self._list_entry().drop()
-        except (StoreError, Uncacheable) as error:
+        except Exception as error:
             count_uncached(error)
 
     def execute(self) -> None:
@@ -142,13 +144,20 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if self._cache_options.key is not None and (args or kwargs):
             # The key names the list, not whichever row is asked of it.
             return self._without_key().get(*args, **kwargs)
-        pk = None if _is_down() else named_pk(self, args, kwargs)
-        if pk is not None and self._uses_cache():
-            try:
-                return self._get_row(pk)
-            except Uncacheable as error:
-                count_uncached(error)
-        return super().get(*args, **kwargs)
+        try:
+            pk = None if _is_down() else named_pk(self, args, kwargs)
+            if pk is not None and self._uses_cache():
+                using = self._primary()
+                schema = schema_on(self.model, connections[using].vendor)
+                row = read_row(schema, pk, using)
+            else:
+                schema = None
+        except Exception as error:
+            count_uncached(error)
+            schema = None
+        if schema is None:
+            return super().get(*args, **kwargs)
+        return self._instance(schema, row)
 
     def count(self) -> int:
         if self._result_cache is not None or not self._uses_cache():
@@ -210,25 +219,25 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         try:
             self._check_own("list")
             pointers = Pointers(self, self._primary())
-            pks = named_pks(self)
-            if pks is not None and not pointers.needs_entry:
-                return pointers.by_pks(pks)
-            self._check_lists()
-            return pointers.by_list()
-        except Uncacheable as error:
+            pks = None if pointers.needs_entry else named_pks(self)
+            if pks is None:
+                self._check_lists()
+        except Exception as error:
             count_uncached(error)
             return None
+        return pointers.by_list() if pks is None else pointers.by_pks(pks)
 
     def _fetch_values(self) -> list[Any] | None:
         """values() and values_list(): one entry for all their shapes, as lists of columns."""
         width = len(names(self))
 
         def is_rows(found: Any) -> bool:
+            # A combination has a further column where it is ordered by one it does not select.
             return type(found) is list and all(
-                type(row) is list and len(row) == width for row in found
+                type(row) is list and len(row) >= width for row in found
             )
 
-        rows = self._data("values", lambda on: list(map(list, ValuesListIterable(on))), is_rows)
+        rows = self._data("values", _rows_of, is_rows)
         if rows is None:
             return None
         shaped: list[Any] = SHAPES[self._iterable_class](self, rows)
@@ -239,10 +248,10 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         try:
             self._check(kind if kind != "values" else "list")
             structure, values = fingerprint.walk(self.query)
-        except Uncacheable as error:
+            primary = self._primary()
+        except Exception as error:
             count_uncached(error)
             return None
-        primary = self._primary()
         walked = (structure, values, self.query)
         return read_data(
             self, kind.encode(), walked, primary, lambda: run(self._on(primary)), is_valid
@@ -268,10 +277,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         on._db, on._query, on._deferred_filter = primary, self.query, None
         return on
 
-    def _get_row(self, pk: Any) -> _M:
-        using = self._primary()
-        schema = schema_on(self.model, connections[using].vendor)
-        row = read_row(schema, pk, using)
+    def _instance(self, schema: Schema, row: Row | None) -> _M:
         if row is None:
             model: Any = self.model
             raise model.DoesNotExist(
@@ -371,7 +377,9 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         except FieldDoesNotExist:
             # Django says best what is wrong with it, unless a queryset further down knows it.
             return False
-        return all(field.model is model and not field.primary_key for field in fields)  # type: ignore[union-attr]
+        return all(
+            field.concrete and field.model is model and not field.primary_key for field in fields
+        )
 
     def _own_condition(self) -> Any:
         """A query for the same rows, if a row's own columns alone tell whether it is one."""
@@ -382,7 +390,9 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         name = self.model._meta.db_table
         try:
             plan = analysis.plan(query, fingerprint.walk(query)[0])
-        except Uncacheable:
+        except Exception as error:
+            if not isinstance(error, Uncacheable):
+                count_uncached(error)
             return None
         if (
             query.where.contains_aggregate
@@ -441,6 +451,14 @@ def _is_down() -> bool:
     """Whether the store is known not to answer."""
     cache = runtime.built()
     return cache is not None and cache.store.is_down
+
+
+def _rows_of(queryset: Any) -> list[Any]:
+    # Compiling a combination may add columns to its query, and to what its clones share with it.
+    clone = queryset._chain()
+    if clone.query.selected is not None:
+        clone.query.selected = dict(clone.query.selected)
+    return list(map(list, ValuesListIterable(clone)))
 
 
 def _is_count(found: Any) -> bool:
