@@ -10,6 +10,7 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 
 from ormcache import databases, runtime, schema, totals
+from ormcache.catalog import catalog
 from ormcache.query import dependencies
 from ormcache.writes import sqlwatch, watched
 from ormcache.writes.hooks import state_of
@@ -43,6 +44,7 @@ def _on_setting(setting: str, **kwargs: Any) -> None:
 
 def forget_models() -> None:
     """The set of installed models changed: everything derived from it is worked out again."""
+    catalog.forget()
     watched.forget()
     sqlwatch.forget()
     dependencies.forget()
