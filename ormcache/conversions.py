@@ -12,6 +12,22 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models.fields.related_lookups import RelatedExact, RelatedIn, RelatedIsNull
+from django.db.models.lookups import Exact, In, IntegerFieldExact, IsNull
+
+EXACT = frozenset({Exact, IntegerFieldExact, RelatedExact})
+"""The lookups known as ``exact`` of Django's fields that compare values as they are."""
+_COMPARISONS = {
+    **dict.fromkeys(EXACT, "exact"),
+    **dict.fromkeys((In, RelatedIn), "in"),
+    **dict.fromkeys((IsNull, RelatedIsNull), "isnull"),
+}
+
+
+def comparison(lookup: Any) -> str:
+    """``exact``, ``in`` or ``isnull``; empty for any other condition, whatever its name."""
+    return _COMPARISONS.get(type(lookup), "")
+
 
 _TO_COLUMN = (
     "cast_db_type",

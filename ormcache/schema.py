@@ -241,6 +241,10 @@ def _pk_type(model: type[models.Model]) -> type:
         raise Uncacheable(f"the primary key of {model._meta.label} leads to no model yet")
     if hasattr(target, "from_db_value"):
         raise Uncacheable(f"the primary key of {model._meta.label} has a from_db_value of its own")
+    if not stores_plainly(pk):
+        raise Uncacheable(
+            f"the primary key of {model._meta.label} converts values in a way of its own"
+        )
     if isinstance(target, _INTEGERS):
         return int
     if isinstance(target, models.UUIDField):

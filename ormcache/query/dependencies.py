@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models.query import QuerySet
 
 from ormcache import runtime
+from ormcache.catalog import catalog, roster_in
 from ormcache.exceptions import Uncacheable
 from ormcache.keys import TableKeys
 from ormcache.modelset import forget_with_models
@@ -81,7 +82,7 @@ class Template:
         return found
 
 
-_templates: Memo[tuple[str, str, Any, WatchList], Template] = Memo(4096)
+_templates: Memo[tuple[str, str, int, Any, WatchList], Template] = Memo(4096)
 _bound: Memo[tuple[Template, Tokens], Dependencies] = Memo(8192)
 
 
@@ -90,12 +91,13 @@ def of_query(query: Any, structure: Any, label: str, vendor: str) -> Template:
 
     Raises ``Uncacheable`` when it reads a table nobody watches.
     """
-    memo = (runtime.current().config.namespace, label, structure, watch_list())
+    cache = runtime.current()
+    memo = (cache.config.namespace, label, catalog.version, structure, watch_list())
     found = _templates.get(memo)
     if found is None:
         plan = analysis.plan(query, structure)
         coarse = _coarse(plan, label, vendor)
-        narrow = tuple(restrictions(query, plan, vendor))
+        narrow = tuple(restrictions(query, plan, label, vendor))
         found = _templates[memo] = Template(plan, label, narrow, coarse)
     return found
 
@@ -125,7 +127,8 @@ def _add_table(
     found.stamps += _table_stamps(name, columns, label)
     table = watched_tables()[name].table
     if table is not None:
-        found.rosters[runtime.current().keys(label, name).lists] = table.roster_on(vendor).id
+        lists = runtime.current().keys(label, name).lists
+        found.rosters[lists] = roster_in(label, vendor, table).id
 
 
 def _table_stamps(name: str, columns: frozenset[str], label: str) -> list[bytes]:

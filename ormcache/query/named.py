@@ -8,6 +8,7 @@ from django.db.models.query import ModelIterable
 from django.db.models.query_utils import Q
 from django.db.models.sql.query import Query
 
+from ormcache.conversions import EXACT, comparison
 from ormcache.query.genuine import overridden
 from ormcache.query.lists import PLAIN_OPTIONS
 from ormcache.query.ordering import terms
@@ -36,7 +37,10 @@ def named_pk(queryset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     if not _is_bare(queryset) or overridden(kind, "get"):
         return None
     schema = schema_or_none(queryset.model)
-    return value if schema is not None and _is_key(value, schema.table) else None
+    if schema is None or not _is_key(value, schema.table):
+        return None
+    # A project may have put a comparison of its own in the place of "exact".
+    return value if meta.pk.get_lookup("exact") in EXACT else None
 
 
 def named_pks(queryset: Any) -> list[Any] | None:
@@ -66,7 +70,7 @@ def named_pks(queryset: Any) -> list[Any] | None:
     ordering = terms(query)
     if query.extra_order_by or query.extra_tables:
         return None
-    if where.children[0].lookup_name == "in":
+    if comparison(where.children[0]) == "in":
         return None if ordering or query.high_mark is not None else pks
     if query.high_mark is not None and query.high_mark < 1:
         return None

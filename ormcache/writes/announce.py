@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connections, models, transaction
 
+from ormcache.conversions import comparison
 from ormcache.schema import Table
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
@@ -184,9 +185,10 @@ def _named_by(lookup: Any, alias: str | None, table: Table) -> list[Any] | None:
     ):
         return None
     rhs = lookup.rhs
-    if lookup.lookup_name == "exact" and not hasattr(rhs, "resolve_expression"):
+    kind = comparison(lookup)
+    if kind == "exact" and not hasattr(rhs, "resolve_expression"):
         named = [rhs]
-    elif lookup.lookup_name == "in" and isinstance(rhs, list | tuple | set | frozenset):
+    elif kind == "in" and isinstance(rhs, list | tuple | set | frozenset):
         named = list(rhs)
     else:
         return None

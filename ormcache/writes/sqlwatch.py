@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from ormcache.catalog import catalog
 from ormcache.modelset import forget_with_models
 from ormcache.stats import counters
 from ormcache.writes.noting import note_update
@@ -95,7 +96,11 @@ class Watch:
             return self._savepoint(text, run)
         if kind is Kind.SESSION:
             return run()
-        return self._write(statement, text, run, params, cursor)
+        try:
+            return self._write(statement, text, run, params, cursor)
+        finally:
+            if kind is Kind.SCHEMA:
+                catalog.forget(state.label)
 
     def _end(self, kind: Kind, text: str, run: Callable[[], Any]) -> Any:
         state = self._state

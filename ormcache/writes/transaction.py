@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -16,10 +16,12 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import databases
+from ormcache.catalog import catalog
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.noting import Announcement
 from ormcache.writes.pending import Pending
 from ormcache.writes.returning import Returning
+from ormcache.writes.watched import watched_tables
 
 logger = logging.getLogger("ormcache")
 
@@ -119,16 +121,27 @@ class ConnectionState:
             self.pending = Pending()
         return self.pending
 
-    def may_fill(self, tables: Iterator[str] | list[str]) -> bool:
+    def may_fill(self, tables: Iterable[str]) -> bool:
         """Whether what a statement reads now may be stored for others."""
         if self.pending is not None and any(name in self.pending.tables for name in tables):
             return False
         try:
             # Only once connected it is known what a pool has handed out.
-            return self._is_primary() and not self.uncached and self.sees_newest()
+            allowed = self._is_primary() and not self.uncached and self.sees_newest()
+            return allowed and self._knows(tables)
         except Exception as error:
             logger.debug("ormcache.fill.refused: %s", error)
             return False
+
+    def _knows(self, tables: Iterable[str]) -> bool:
+        """Whether what is to be stored rests on what is known of the columns of the tables. When
+        something new is learned the next read will."""
+        known, learned = watched_tables(), False
+        for name in tables:
+            table = known[name].table if name in known else None
+            if table is not None:
+                learned |= catalog.learns(self.label, table, self.connection)
+        return not learned
 
     def _is_primary(self) -> bool:
         if self._primary is None:
