@@ -38,7 +38,7 @@ def _on_request_finished(**kwargs: Any) -> None:
 def _on_setting(setting: str, **kwargs: Any) -> None:
     if setting in ("ORMCACHE", "CACHES"):
         runtime.reset()
-    elif setting == "INSTALLED_APPS":
+    elif setting in ("INSTALLED_APPS", "USE_TZ", "TIME_ZONE"):
         forget_models()
 
 
@@ -48,4 +48,4 @@ def forget_models() -> None:
     watched.forget()
     sqlwatch.forget()
     dependencies.forget()
-    schema._schema_or_none.cache_clear()
+    schema.forget()

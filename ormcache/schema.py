@@ -6,12 +6,17 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
-from django.db import models
+import django
+from django.conf import settings
+from django.db import connections, models
 
 from ormcache.codec.rows import RowCodec
+from ormcache.codec.values import extension_digest
 from ormcache.conversions import stores_plainly
+from ormcache.digest import code_digest
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
 
@@ -73,6 +78,8 @@ class Schema:
     attnames: tuple[str, ...]
     sources: tuple[tuple[int, int], ...]
     mutable: bool
+    raw: tuple[int, ...]
+    """The positions of values that stand in a row as the driver gave them."""
     pk_position: int
 
     @property
@@ -140,8 +147,11 @@ def table_of(model: type[models.Model]) -> Table:
         codec = RowCodec(fields)
     except Unrepresentable as error:
         raise Uncacheable(f"a field has no exact encoding: {error}") from error
-    shape = [meta.db_table, codec.token]
-    shape += [f"{item.attname}|{item.column}" for item in fields]
+    shape = [meta.db_table, codec.token, loading()]
+    # What the driver gives of a column follows from how it is selected, too.
+    shape += [
+        f"{item.attname}|{item.column}|{code_digest(type(item).select_format)}" for item in fields
+    ]
     found = tuple(partitions(model, fields))
     return Table(
         name=meta.db_table,
@@ -159,6 +169,26 @@ def table_of(model: type[models.Model]) -> Table:
         plain=frozenset(item.column for item in fields if stores_plainly(item)),
         is_link=bool(meta.auto_created),
     )
+
+
+@cache
+def loading() -> str:
+    """What values are loaded as, as far as the site decides: a deployment that changes it shares
+    no rows and lists of values with the one before."""
+    zones = sorted(
+        (alias, str(options["TIME_ZONE"]))
+        for alias, options in connections.settings.items()
+        if options.get("TIME_ZONE")
+    )
+    zone = "" if settings.USE_TZ else settings.TIME_ZONE
+    driver = "psycopg" if find_spec("psycopg") else ""
+    return repr((django.VERSION[:2], settings.USE_TZ, zone, zones, driver, extension_digest()))
+
+
+def forget() -> None:
+    """Settings or models changed: everything is worked out again."""
+    for cached in (schema_of, _schema_or_none, table_of, loading):
+        cached.cache_clear()
 
 
 def _examine(model: type[models.Model]) -> Schema | str:
@@ -185,6 +215,7 @@ def _examine(model: type[models.Model]) -> Schema | str:
         attnames=attnames,
         sources=tuple(sources),
         mutable=any(table.codec.mutable for table in tables),
+        raw=tuple(i for i, (table, at) in enumerate(sources) if at in tables[table].codec.raw),
         pk_position=attnames.index(meta.pk.attname),
     )
 

@@ -17,9 +17,10 @@ from ormcache.keys import TableKeys
 from ormcache.partitions import Partition
 from ormcache.query import analysis, fingerprint
 from ormcache.query.memo import Memo
+from ormcache.query.outputs import conversion
 from ormcache.query.restrictions import Restriction, restrictions
 from ormcache.query.rows import read_row
-from ormcache.schema import Table, schema_on
+from ormcache.schema import Table, loading, schema_on
 from ormcache.writes.watched import watched_tables
 
 EVERY_COLUMN = frozenset({"*"})
@@ -50,6 +51,8 @@ class Template:
     restrictions: tuple[Restriction, ...]
     coarse: Dependencies
     """By whole tables, whatever values are named."""
+    converted: str
+    """What a project's own code makes of the values selected, in words."""
 
     def bind(self, query: Any) -> Dependencies:
         """The dependencies of ``query``, narrowed to the partitions it names."""
@@ -96,7 +99,7 @@ def of_query(query: Any, structure: Any, label: str, vendor: str) -> Template:
         plan = analysis.plan(query, structure)
         coarse = _coarse(plan, label, vendor)
         narrow = tuple(restrictions(query, plan, label, vendor))
-        found = _templates[memo] = Template(plan, label, narrow, coarse)
+        found = _templates[memo] = Template(plan, label, narrow, coarse, conversion(query))
     return found
 
 
@@ -107,7 +110,7 @@ def forget() -> None:
 
 def _coarse(plan: analysis.Plan, label: str, vendor: str) -> Dependencies:
     found = Dependencies()
-    shape = hashlib.blake2b(digest_size=8)
+    shape = hashlib.blake2b(loading().encode(), digest_size=8)
     for name in sorted(plan.tables):
         _add_table(found, name, plan.tables[name], label, vendor)
         shape.update(_shape(name).encode())

@@ -18,6 +18,7 @@ from ormcache.query.lists import MISSING, ListEntry, count_uncached
 from ormcache.query.related import Branch, Vanished, branches_of, follow, stored_paths
 from ormcache.query.revalidation import Changes, Pointed, is_untouched, list_holds
 from ormcache.query.rows import Wanted, read_rows
+from ormcache.query.select import loaded
 from ormcache.schema import Schema, schema_on
 from ormcache.stats import counters
 
@@ -161,6 +162,9 @@ class Pointers:
         if schema.mutable and len(pks) > len(wanted.pks):
             # A row that stands in the list twice: two instances must not share a value.
             rows = [copy.deepcopy(row) for row in rows]
+        if schema.raw:
+            of_model = schema.model, schema.attnames, schema.raw
+            rows = [loaded(*of_model, row, self._using) for row in rows]
         if len(self._attnames) == len(schema.attnames):
             instances = [build(row) for row in rows]
         else:

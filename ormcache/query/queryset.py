@@ -37,6 +37,7 @@ from ormcache.query.lists import (
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers, plain
 from ormcache.query.rows import read_row
+from ormcache.query.select import loaded
 from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
@@ -247,6 +248,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             raise model.DoesNotExist(
                 f"{self.model._meta.object_name} matching query does not exist."
             )
+        if schema.raw:
+            row = loaded(schema.model, schema.attnames, schema.raw, row, using)
         build = builder(self.model, schema.attnames, self.db, getattr(self, "_fetch_mode", None))
         return build(row)  # type: ignore[no-any-return]
 

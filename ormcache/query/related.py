@@ -12,7 +12,7 @@ from django.db import models
 from ormcache.exceptions import Uncacheable
 from ormcache.query.instances import builder
 from ormcache.query.rows import Wanted, read_rows
-from ormcache.query.select import Row
+from ormcache.query.select import Row, loaded
 from ormcache.schema import Schema, schema_on
 
 
@@ -182,7 +182,7 @@ def follow(
         next_places: dict[int, list[int]] = {}
         for step, found in zip(level, wanted, strict=True):
             far, far_rows, far_places = _attach(
-                step, found, places[id(step)], db, fetch_mode, returns
+                step, found, places[id(step)], using, db, fetch_mode, returns
             )
             for branch in step.branch.branches:
                 if far:
@@ -211,6 +211,7 @@ def _attach(
     step: _Step,
     found: Wanted,
     positions: list[int],
+    using: str,
     db: str,
     fetch_mode: Any,
     returns: list[tuple[Any, Any, Any]],
@@ -240,7 +241,10 @@ def _attach(
         if schema.mutable and pointer in seen:
             row = copy.deepcopy(row)
         seen.add(pointer)
-        other = build(row)
+        values = row
+        if schema.raw:
+            values = loaded(schema.model, schema.attnames, schema.raw, row, using)
+        other = build(values)
         branch.set_near(instance, other)
         if branch.set_far is not None:
             returns.append((branch.set_far, other, instance))
