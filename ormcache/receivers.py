@@ -13,6 +13,9 @@ from django.db.backends.signals import connection_created
 from ormcache import databases, modelset, runtime, totals
 from ormcache.writes.hooks import state_of
 
+_SHAPING = ("INSTALLED_APPS", "TIME_ZONE", "USE_TZ")
+"""The settings that decide which models there are and what their values are loaded as."""
+
 
 def connect() -> None:
     """Connect every receiver, and hook the connections that exist already."""
@@ -36,7 +39,7 @@ def _on_request_finished(**kwargs: Any) -> None:
 def _on_setting(setting: str, **kwargs: Any) -> None:
     if setting in ("ORMCACHE", "CACHES"):
         runtime.reset()
-    elif setting == "INSTALLED_APPS" or setting in _swapping():
+    elif setting in _SHAPING or setting in _swapping():
         modelset.changed()
 
 

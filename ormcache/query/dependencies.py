@@ -18,9 +18,10 @@ from ormcache.modelset import forget_with_models
 from ormcache.partitions import Partition
 from ormcache.query import analysis, fingerprint
 from ormcache.query.memo import Memo
+from ormcache.query.outputs import conversion
 from ormcache.query.restrictions import Restriction, restrictions
 from ormcache.query.rows import read_row
-from ormcache.schema import Table
+from ormcache.schema import Table, loading
 from ormcache.writes.watched import WatchList, schema_on, watch_list, watched_tables
 
 EVERY_COLUMN = frozenset({"*"})
@@ -51,6 +52,8 @@ class Template:
     restrictions: tuple[Restriction, ...]
     coarse: Dependencies
     """By whole tables, whatever values are named."""
+    converted: str
+    """What a project's own code makes of the values selected, in words."""
 
     def bind(self, query: Any) -> Dependencies:
         """The dependencies of ``query``, narrowed to the partitions it names."""
@@ -98,7 +101,7 @@ def of_query(query: Any, structure: Any, label: str, vendor: str) -> Template:
         plan = analysis.plan(query, structure)
         coarse = _coarse(plan, label, vendor)
         narrow = tuple(restrictions(query, plan, label, vendor))
-        found = _templates[memo] = Template(plan, label, narrow, coarse)
+        found = _templates[memo] = Template(plan, label, narrow, coarse, conversion(query))
     return found
 
 
@@ -112,7 +115,7 @@ forget_with_models(forget)
 
 def _coarse(plan: analysis.Plan, label: str, vendor: str) -> Dependencies:
     found = Dependencies()
-    shape = hashlib.blake2b(digest_size=8)
+    shape = hashlib.blake2b(loading().encode(), digest_size=8)
     for name in sorted(plan.tables):
         _add_table(found, name, plan.tables[name], label, vendor)
         shape.update(_shape(name).encode())

@@ -51,6 +51,10 @@ class EntryOptions:
 PLAIN_OPTIONS = EntryOptions()
 
 
+# Pointers are no values, but the annotations beside them are.
+_HOLDING_VALUES = frozenset({b"values", b"aggregate", b"rows"})
+
+
 class ListEntry:
     """The cached result of one query on one database."""
 
@@ -77,6 +81,8 @@ class ListEntry:
         self._kind = kind
         self._options = options
         template = dependencies.of_query(query, structure, label, vendor)
+        if template.converted and kind in _HOLDING_VALUES:
+            raise Uncacheable(template.converted)
         self._coarse = template.coarse.stamps
         narrow = template.bind(query)
         stamps, tables, rosters = narrow.stamps, narrow.tables, narrow.rosters

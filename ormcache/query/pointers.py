@@ -29,7 +29,7 @@ from ormcache.query.related import (
 )
 from ormcache.query.revalidation import Changes, Pointed, is_untouched, list_holds
 from ormcache.query.rows import Wanted, read_rows
-from ormcache.query.select import Row
+from ormcache.query.select import Row, as_loaded
 from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
@@ -229,6 +229,9 @@ class Pointers:
         db = queryset.db
         fetch_mode = getattr(queryset, "_fetch_mode", None)
         build = builder(queryset.model, self._attnames, db, fetch_mode)
+        if schema.raw:
+            of_model = schema.model, schema.attnames, schema.raw
+            rows = [as_loaded(*of_model, row, self._using) for row in rows]
         if len(self._attnames) == len(schema.attnames):
             instances = [build(row) for row in rows]
         else:
@@ -236,7 +239,7 @@ class Pointers:
             instances = [build([row[i] for i in pick]) for row in rows]
         introduce(instances, fetch_mode)
         if loaded.followed:
-            attach(loaded.followed, instances, db, fetch_mode)
+            attach(loaded.followed, instances, self._using, db, fetch_mode)
         for name, column in zip(self._annotations, loaded.columns, strict=False):
             for instance, value in zip(instances, column, strict=True):
                 setattr(instance, name, value)

@@ -38,7 +38,7 @@ from ormcache.query.lists import (
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers
 from ormcache.query.rows import read_row
-from ormcache.query.select import Row
+from ormcache.query.select import Row, as_loaded
 from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
@@ -157,7 +157,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             schema = None
         if schema is None:
             return super().get(*args, **kwargs)
-        return self._instance(schema, row)
+        return self._instance(schema, row, using)
 
     def count(self) -> int:
         if self._result_cache is not None or not self._uses_cache():
@@ -277,12 +277,14 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         on._db, on._query, on._deferred_filter = primary, self.query, None
         return on
 
-    def _instance(self, schema: Schema, row: Row | None) -> _M:
+    def _instance(self, schema: Schema, row: Row | None, using: str) -> _M:
         if row is None:
             model: Any = self.model
             raise model.DoesNotExist(
                 f"{self.model._meta.object_name} matching query does not exist."
             )
+        if schema.raw:
+            row = as_loaded(schema.model, schema.attnames, schema.raw, row, using)
         build = builder(self.model, schema.attnames, self.db, getattr(self, "_fetch_mode", None))
         return build(row)  # type: ignore[no-any-return]
 

@@ -140,9 +140,11 @@ class Site:
             each.run(self._names)
         return self
 
-    def join(self, **settings: Any) -> Process:
-        """One more process of the site, with changes to its settings."""
+    def join(self, models: str = "", **settings: Any) -> Process:
+        """One more process of the site, with other models or changes to its settings."""
         description = dict(self._description)
+        if models:
+            description["models"] = textwrap.dedent(models)
         description["settings"] = {**description["settings"], **settings}
         process = Process(description, self._environment)
         self.processes.append(process)
