@@ -103,9 +103,10 @@ class TableKeys:
         """The list entry of a query by its fingerprint."""
         return self.prefix + b"list:" + digest.hex().encode()
 
-    def named_entry(self, key: str) -> bytes:
-        """The list entry of a query by the key its developer chose."""
-        return self.prefix + b"named:" + _suffix(key)
+    def named_entry(self, key: str, apart: bytes = b"") -> bytes:
+        """The list entry of a query by the key its developer chose, and by a digest of the values
+        it does not stand for."""
+        return self.prefix + b"named:" + apart.hex().encode() + b":" + _suffix(key)
 
     def lease(self, entry: bytes) -> bytes:
         """The lease of a list entry by its key: whoever holds it runs the SQL."""

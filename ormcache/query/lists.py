@@ -102,9 +102,10 @@ class ListEntry:
         if options.key is None:
             key = keys.entry(fingerprint.digest(structure, values, *extra))
         else:
-            # The developer's key stands for the values, not for what is asked of the database.
-            key = keys.named_entry(options.key + _slice(query))
-            shape = fingerprint.digest(structure, [], shape, *extra)[:8]
+            # The developer's key stands for values, not for what is asked of the database.
+            apart = fingerprint.told_apart(structure, values, query)
+            key = keys.named_entry(options.key, fingerprint.digest((), apart) if apart else b"")
+            shape = fingerprint.digest(structure, apart, shape, *extra)[:8]
         self.entry = Entry(key, shape, stamps, rows, rosters, narrow is not template.coarse)
         self.turn = _NO_TURN
 
@@ -332,11 +333,6 @@ class ListEntry:
     def drop(self) -> None:
         """Remove the entry. One round trip."""
         runtime.current().reader.drop([self.entry.key])
-
-
-def _slice(query: Any) -> str:
-    """What tells the pages of one named list apart."""
-    return f"[{query.low_mark}:{query.high_mark or ''}]" if query.is_sliced else ""
 
 
 _NO_TURN = Turn()

@@ -74,7 +74,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         """A clone with options for its list entry; this queryset is left as it is.
 
         ``key`` replaces the computed fingerprint: the entry answers every query of this shape
-        and these partitions that names the key, whatever its other values. ``timeout``: seconds,
+        that names the key and speaks of the same rows, whatever it compares them with.
+        ``timeout``: seconds,
         a timedelta, ``None`` for no expiry. ``depends_on``: instances, models or querysets whose
         change invalidates the entry too. Raises ``TypeError`` or ``ValueError`` for anything else.
         """
