@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
+from django.utils.safestring import SafeString
 
+from ormcache.exceptions import Uncacheable
 from ormcache.keys import value_token
 from ormcache.options import options_of
 
@@ -49,10 +51,21 @@ class Partition:
         known = self.normalise(value)
         return None if known is None else value_token(known)
 
+    def stored_token(self, value: Any) -> bytes | None:
+        """The same of a value that was sent to the column: it may cut blanks off a long text."""
+        if self.kind is str and value is not None:
+            longest = self.field.max_length
+            if longest is not None and len(value) > longest:
+                return None
+        return self.token(value)
+
     def normalise(self, value: Any) -> Any:
         """``value`` as the row will hold it; ``None`` when that is not sure."""
         if type(value) is self.kind:
             return value
+        if isinstance(value, SafeString | models.TextChoices) and self.kind is str:
+            # To a driver it is the text; any other subclass may be written in its own way.
+            return str.__str__(value)
         if value is None or self.kind is str or isinstance(value, float):
             return None
         try:
@@ -93,8 +106,6 @@ def partition_kind(item: Any) -> type | None:
     if item.generated or (item.is_relation and type(item) not in _FOREIGN_KEYS):
         return None
     target = final_target(item)
-    if target is None:
-        return None
     if type(item).pre_save not in _PLAIN_PRE_SAVES:
         # What it writes need not be what the instance holds.
         return None
@@ -107,11 +118,13 @@ def partition_kind(item: Any) -> type | None:
     return None
 
 
-def final_target(pk: Any) -> Any:
-    """The field a key leads to in the end; ``None`` if its model is not there: the application is
-    not installed."""
-    while pk.remote_field is not None:
-        if isinstance(pk.remote_field.model, str):
-            return None
-        pk = pk.target_field
-    return pk
+def final_target(field: Any) -> Any:
+    """The field whose values a field holds: that at the end of its foreign keys.
+
+    Raises ``Uncacheable`` while one of them leads to a model that is not there yet.
+    """
+    while field.remote_field is not None:
+        if isinstance(field.remote_field.model, str):
+            raise Uncacheable(f"{field} leads to {field.remote_field.model}, which is not there")
+        field = field.target_field
+    return field

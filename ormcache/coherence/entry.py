@@ -77,6 +77,11 @@ class Entry:
         return any(map(cells.is_mark, self.found))
 
     @property
+    def tokens(self) -> list[bytes]:
+        """The tokens of those writers."""
+        return [token for cell in self.found for token in cells.tokens_of(cell)]
+
+    @property
     def is_foreign(self) -> bool:
         """Whether a table's writers keep the stamps of another roster than it relies on."""
         return self.is_narrow and any(

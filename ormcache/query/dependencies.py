@@ -13,13 +13,14 @@ from django.db.models.query import QuerySet
 from ormcache import runtime
 from ormcache.exceptions import Uncacheable
 from ormcache.keys import TableKeys
+from ormcache.modelset import forget_with_models
 from ormcache.partitions import Partition
 from ormcache.query import analysis, fingerprint
 from ormcache.query.memo import Memo
 from ormcache.query.restrictions import Restriction, restrictions
 from ormcache.query.rows import read_row
-from ormcache.schema import Table, schema_on
-from ormcache.writes.watched import watched_tables
+from ormcache.schema import Table
+from ormcache.writes.watched import WatchList, schema_on, watch_list, watched_tables
 
 EVERY_COLUMN = frozenset({"*"})
 
@@ -80,7 +81,7 @@ class Template:
         return found
 
 
-_templates: Memo[tuple[str, str, Any], Template] = Memo(4096)
+_templates: Memo[tuple[str, str, Any, WatchList], Template] = Memo(4096)
 _bound: Memo[tuple[Template, Tokens], Dependencies] = Memo(8192)
 
 
@@ -89,7 +90,7 @@ def of_query(query: Any, structure: Any, label: str, vendor: str) -> Template:
 
     Raises ``Uncacheable`` when it reads a table nobody watches.
     """
-    memo = (runtime.current().config.namespace, label, structure)
+    memo = (runtime.current().config.namespace, label, structure, watch_list())
     found = _templates.get(memo)
     if found is None:
         plan = analysis.plan(query, structure)
@@ -102,6 +103,9 @@ def of_query(query: Any, structure: Any, label: str, vendor: str) -> Template:
 def forget() -> None:
     _templates.clear()
     _bound.clear()
+
+
+forget_with_models(forget)
 
 
 def _coarse(plan: analysis.Plan, label: str, vendor: str) -> Dependencies:
@@ -163,7 +167,8 @@ def _named_columns(table: Table, columns: frozenset[str]) -> list[str]:
 
 def _shape(name: str) -> str:
     """The columns of a table as this version of the code knows them."""
-    fields = watched_tables()[name].model._meta.local_concrete_fields
+    model = watched_tables()[name].model
+    fields = model._meta.local_concrete_fields if model else ()
     return ";".join([name, *(f"{f.attname},{f.column},{f.get_internal_type()}" for f in fields)])
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import connections
+from django.db.models.query import ModelIterable
 
 from ormcache import runtime
 from ormcache.exceptions import StoreError, Uncacheable
@@ -19,13 +20,15 @@ from ormcache.query.bypass import bypassed
 from ormcache.query.cellview import HIT, CellView, view_rows
 from ormcache.query.entryview import view_entry
 from ormcache.query.explanation import CellState, Dependency, Explanation
+from ormcache.query.genuine import own_compiler
 from ormcache.query.lists import ListEntry
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers
 from ormcache.query.sets import ordered_arguments
-from ormcache.schema import Schema, schema_on
+from ormcache.schema import Schema
 from ormcache.text import cli_text
 from ormcache.writes.hooks import state_of
+from ormcache.writes.watched import schema_on
 
 _Find = Callable[["_Findings", tuple[Any, ...], dict[str, Any]], None]
 
@@ -160,6 +163,8 @@ def _switched_off(queryset: Any) -> list[str]:
         reasons.append("bypass() is active")
     if queryset.query.select_for_update:
         reasons.append("select_for_update() locks rows")
+    if reason := own_compiler(connections[queryset.db].ops):
+        reasons.append(reason)
     if connections[queryset.db].needs_rollback:
         reasons.append("the transaction is broken and has to be rolled back")
     if state_of(connection).uncached:
@@ -175,6 +180,10 @@ def _evaluation(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any])
         raise Uncacheable(f"{queryset._iterable_class.__name__} is a shape of its own")
     if kind == b"values":
         return _data("values")(found, args, kwargs)
+    queryset._check_own("list")
+    if queryset._iterable_class is not ModelIterable:
+        name = queryset._iterable_class.__name__
+        found.notes.append(f"{name} makes the result of these rows, with queries of its own")
     pointers = Pointers(queryset, found.using)
     pks = named_pks(queryset)
     if pks is not None and not pointers.needs_entry:
@@ -191,7 +200,7 @@ def _data(kind: str) -> _Find:
     @_understood
     def find(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         found.kind = kind
-        found.queryset._check_lists()
+        found.queryset._check("list" if kind == "values" else kind)
         query = found.queryset.query
         found.by_entry(kind.encode(), *fingerprint.walk(query), query)
 
@@ -200,7 +209,7 @@ def _data(kind: str) -> _Find:
 
 def _aggregate(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     found.kind = "aggregate"
-    found.queryset._check_lists()
+    found.queryset._check("aggregate")
     if not (args or kwargs):
         raise Uncacheable("aggregate() without arguments asks for nothing")
     args, kwargs = ordered_arguments(args, kwargs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 from weakref import ref
 
@@ -15,6 +14,8 @@ from django.db.models.fields.files import FileDescriptor, ImageFileDescriptor
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
+
+from ormcache.modelset import ModelMemo
 
 Build = Callable[[Sequence[Any]], Any]
 
@@ -35,7 +36,7 @@ def builder(
     ``attnames`` are in the order of the model's concrete fields; those missing are deferred.
     ``fetch_mode`` is the queryset's (Django 6.1).
     """
-    if _is_plain(model) and not (pre_init.has_listeners(model) or post_init.has_listeners(model)):
+    if _plain[model] and not (pre_init.has_listeners(model) or post_init.has_listeners(model)):
         return _fast(model, attnames, db, fetch_mode)
     return _faithful(model, attnames, db, fetch_mode)
 
@@ -79,7 +80,6 @@ def introduce(instances: Sequence[Any], fetch_mode: Any) -> None:
             instance._state.peers = peers
 
 
-@cache
 def _is_plain(model: type[models.Model]) -> bool:
     """Whether nobody can tell an instance made without ``__init__`` from one made with it."""
     base: Any = models.Model
@@ -94,3 +94,6 @@ def _is_plain(model: type[models.Model]) -> bool:
         type(inspect.getattr_static(model, field.attname, None)) in _PLAIN_ATTRIBUTES
         for field in model._meta.concrete_fields
     )
+
+
+_plain = ModelMemo(_is_plain)

@@ -24,11 +24,11 @@ from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, faults, fingerprint
 from ormcache.query.comparison import is_determined, same_result
 from ormcache.query.revalidation import Changes, changes_of, is_untouched
-from ormcache.schema import schema_on
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.transaction import ConnectionState
 from ormcache.writes.trust import trust_anew, trust_in
+from ormcache.writes.watched import schema_on
 
 logger = logging.getLogger("ormcache")
 

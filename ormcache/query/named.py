@@ -6,11 +6,14 @@ from typing import Any
 
 from django.db.models.query import ModelIterable
 from django.db.models.query_utils import Q
+from django.db.models.sql.query import Query
 
+from ormcache.query.genuine import overridden
 from ormcache.query.lists import PLAIN_OPTIONS
 from ormcache.query.ordering import terms
-from ormcache.schema import Table, schema_or_none
+from ormcache.schema import Table
 from ormcache.writes.announce import literal_pks
+from ormcache.writes.watched import schema_or_none
 
 _ALL_LOADED = (frozenset[str](), True)
 
@@ -29,7 +32,8 @@ def named_pk(queryset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     meta = queryset.model._meta
     if name != "pk" and name != meta.pk.attname and name != meta.pk.name:
         return None
-    if not _is_bare(queryset):
+    kind: Any = type(queryset)
+    if not _is_bare(queryset) or overridden(kind, "get"):
         return None
     schema = schema_or_none(queryset.model)
     return value if schema is not None and _is_key(value, schema.table) else None
@@ -41,6 +45,7 @@ def named_pks(queryset: Any) -> list[Any] | None:
     where: Any = query.where
     if (
         len(where.children) != 1
+        or type(query) is not Query
         or where.negated
         or query.annotations
         or query.extra
@@ -76,7 +81,7 @@ def _is_bare(queryset: Any) -> bool:
     if queryset._deferred_filter or queryset._iterable_class is not ModelIterable:
         return False
     query = queryset._query
-    return not (
+    return type(query) is Query and not (
         query.where.children
         or query.select_related
         or query.annotations

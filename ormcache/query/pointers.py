@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
-from django.db.models.query import ValuesListIterable
+from django.db.models.query import ModelIterable, QuerySet, ValuesListIterable
 
 from ormcache.exceptions import Uncacheable
 from ormcache.query import fingerprint
@@ -30,9 +30,10 @@ from ormcache.query.related import (
 from ormcache.query.revalidation import Changes, Pointed, is_untouched, list_holds
 from ormcache.query.rows import Wanted, read_rows
 from ormcache.query.select import Row
-from ormcache.schema import Schema, schema_on
+from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
+from ormcache.writes.watched import schema_on
 
 
 class Pointers:
@@ -189,14 +190,14 @@ class Pointers:
 
     def _plain(self) -> list[Any]:
         """What Django would do, on the database that a fill reads: a copy of it may lag behind."""
-        return plain(self._queryset._on(self._using))
+        return list(ModelIterable(self._queryset._on(self._using)))
 
     def _select(self, queryset: Any) -> Pointed:
         """Primary keys and the other columns an entry holds: annotations, stored pointers."""
         names = [*self._annotations, *(f"{path}__pk" for path in self._paths)]
-        pointers = queryset._chain()
-        pointers._db = self._using
-        pointers = pointers.values_list("pk", *names)
+        # Of Django's own class: what a project's values_list() makes of the names is its own.
+        plain: Any = QuerySet(queryset.model, query=queryset.query.chain(), using=self._using)
+        pointers = plain.values_list("pk", *names)
         rows: list[tuple[Any, ...]] = list(ValuesListIterable(pointers))
         if not rows:
             return [[], [[] for _ in names]]
@@ -252,11 +253,6 @@ class _Loaded:
     rows: Sequence[Row]
     columns: list[list[Any]]
     followed: list[Followed]
-
-
-def plain(queryset: Any) -> list[Any]:
-    """What Django would do."""
-    return list(queryset._iterable_class(queryset))
 
 
 def loaded_attnames(schema: Schema, query: Any) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from ormcache.exceptions import Uncacheable
 from ormcache.query.instances import builder, introduce
 from ormcache.query.rows import Wanted, read_rows
 from ormcache.query.select import Row
-from ormcache.schema import Schema, schema_on
+from ormcache.schema import Schema
+from ormcache.writes.watched import schema_on
 
 
 @dataclass(slots=True)

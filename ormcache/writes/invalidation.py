@@ -100,6 +100,7 @@ class Invalidation:
                     runtime.current().keys(self._database, name),
                     writes,
                     writes.table.roster_on(self._connection.vendor) if writes.table else None,
+                    self._connection,
                 )
                 for name, writes in pending.tables.items()
             ]

@@ -21,7 +21,8 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import runtime
-from ormcache.coherence.writer import MARK_MS, new_token
+from ormcache.cells import new_left_token
+from ormcache.coherence.writer import MARK_MS
 from ormcache.stats import counters
 
 logger = logging.getLogger("ormcache")
@@ -220,10 +221,11 @@ def _write(cursor: Any, sql: str, params: list[Any]) -> bool:
 
 
 def _invalidate(keys: list[bytes]) -> None:
-    """The marks are left to expire. A writer may have taken the old row for the committed one and
-    marked too little by it: nothing may be filled until its own, older marks are over."""
+    """The marks are left to expire, and say so: no list waits for them. A writer may have taken
+    the old row for the committed one and marked too little by it: nothing may be filled until its
+    own, older marks are over."""
     writer = runtime.current().writer
-    token = new_token()
+    token = new_left_token()
     for start in range(0, len(keys), _BATCH):
         writer.mark(token, keys[start : start + _BATCH], ttl_ms=MARK_MS)
 

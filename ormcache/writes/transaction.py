@@ -17,6 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import databases
 from ormcache.writes.invalidation import Invalidation
+from ormcache.writes.noting import Announcement
 from ormcache.writes.pending import Pending
 from ormcache.writes.returning import Returning
 
@@ -41,14 +42,14 @@ class ConnectionState:
     """What the cache knows of one connection; see ``hooks.state_of``."""
 
     __slots__ = (
+        "__weakref__",
         "_committing",
         "_isolation",
         "_label",
         "_named",
         "_primary",
         "_raw_transaction",
-        "announced",
-        "announced_verb",
+        "announcement",
         "connection",
         "cursors",
         "pending",
@@ -60,10 +61,8 @@ class ConnectionState:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
-        self.announced: frozenset[str] = frozenset()
-        """Tables whose running statement has been announced precisely."""
-        self.announced_verb = ""
-        """How that statement begins: what fields do while it is made is not announced with it."""
+        self.announcement: Announcement | None = None
+        """Set while the statement of an announced write is made and run."""
         self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
         """Cursors of SQLite that are neither closed nor forgotten; see ``sees_newest``."""
         self.unfinished: weakref.WeakKeyDictionary[Any, list[Invalidation]]
@@ -251,14 +250,13 @@ class ConnectionState:
             invalidation.release()
 
     @contextmanager
-    def announcing(self, verb: str, *tables: str) -> Iterator[None]:
-        """Around one statement, which begins with ``verb``, whose effect is noted elsewhere."""
-        before = self.announced, self.announced_verb
-        self.announced, self.announced_verb = frozenset(tables), verb
+    def announcing(self, announcement: Announcement) -> Iterator[None]:
+        """Around the statement of a write that is noted by who announces it."""
+        before, self.announcement = self.announcement, announcement
         try:
             yield
         finally:
-            self.announced, self.announced_verb = before
+            self.announcement = before
 
 
 def _outcome_unknown(error: Exception) -> bool:

@@ -501,3 +501,25 @@ def test_marks_that_stay_are_not_waited_out(
     timeouts = counters["list_wait_timeout"]
     assert ["old"] == Reading().result
     assert timeouts + 1 == counters["list_wait_timeout"]
+    # Nor is anybody else held up by the same marks.
+    waits = counters["list_wait"]
+    assert ["old"] == names() == Reading().result
+    assert waits == counters["list_wait"]
+
+
+@pytest.mark.parametrize("flying", [False, True], ids=["alone", "beside another thread"])
+def test_marks_that_are_left_to_expire_are_not_waited_out(
+    author: Author, ormcache_redis: RedisServer, flying: bool
+) -> None:
+    names()
+    rewrite(ormcache_redis, soft_in=60, cost=1)
+    entry = LIST._list_entry().entry
+    runtime.current().writer.mark(cells.new_left_token(), list(entry.stamps))
+    if flying:
+        flight._under_way[lease_key()] = flight.Flight(lease_key(), -1, time.monotonic() + 60)
+    waits = counters["list_wait"]
+    try:
+        assert ["old"] == names()
+    finally:
+        flight._under_way.clear()
+    assert waits == counters["list_wait"]
