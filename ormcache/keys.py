@@ -132,6 +132,11 @@ def has_log(key: bytes) -> bool:
     return key.split(b":", 5)[4:5] in ([b"rows"], [b"col"], [b"loose"], [b"part"])
 
 
+def is_of_value(stamp: bytes) -> bool:
+    """Whether a stamp stands for the rows with one value, of which there are any number."""
+    return stamp.split(b":", 5)[4:5] == [b"part"]
+
+
 class Meaning(NamedTuple):
     """What a stamp with a log stands for. ``column``: the one that changed, or by whose value rows
     belong to a partition; ``None`` for the rows of a whole table. ``membership``: rows came or

@@ -18,7 +18,7 @@ from ormcache import runtime
 from ormcache.codec.values import pack, unpack
 from ormcache.coherence.entry import Entry
 from ormcache.coherence.flight import Flights, Turn
-from ormcache.coherence.reader import MOST_BYTES
+from ormcache.coherence.reader import LEASE_MS, MOST_BYTES, kept_ms
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, faults, fingerprint
@@ -156,6 +156,7 @@ class ListEntry:
             self.turn = Turn()
             return MISSING
         cache = runtime.current()
+        self.entry.kept_ms = self._kept_ms()
         flights = Flights(cache.reader)
         if self._options.reset:
             self.turn = flights.at_once(self.entry, cache.stamp_ms)
@@ -173,6 +174,7 @@ class ListEntry:
             self.turn = Turn()
             return found if late < 0 else MISSING
         cache = runtime.current()
+        self.entry.kept_ms = self._kept_ms()
         replaced = self.entry.payload
         try:
             turn = Flights(cache.reader).to_refresh(self.entry, self._lease(), cache.stamp_ms)
@@ -239,6 +241,19 @@ class ListEntry:
             turn.prefix = None
         return found
 
+    def _timeout(self) -> float | None:
+        timeout = self._options.timeout
+        if timeout is DEFAULT:
+            timeout = options_of(self._model).timeout
+        if timeout is DEFAULT:
+            timeout = runtime.current().config.timeout
+        return timeout  # type: ignore[no-any-return]
+
+    def _kept_ms(self) -> int:
+        """How long the entry will be there at most, counted from before its SQL."""
+        timeout = self._timeout()
+        return kept_ms(int(timeout * 1000) if timeout is not None else 0) + LEASE_MS
+
     def _lease(self) -> bytes:
         keys = runtime.current().keys(self.state.label, self._model._meta.db_table)
         return keys.lease(self.entry.key)
@@ -276,11 +291,7 @@ class ListEntry:
         if turn.prefix is None:
             return
         cache = runtime.current()
-        timeout = self._options.timeout
-        if timeout is DEFAULT:
-            timeout = options_of(self._model).timeout
-        if timeout is DEFAULT:
-            timeout = cache.config.timeout
+        timeout = self._timeout()
         keys = cache.keys(self.state.label, self._model._meta.db_table)
         holders = [keys.holders(pk) for pk in pointers[:MOST_HELD]]
         holders += [row_keys.dependents(pk) for row_keys, pk in self._declared]
