@@ -18,7 +18,7 @@ from ormcache import runtime
 from ormcache.codec.values import pack, unpack
 from ormcache.coherence.entry import Entry
 from ormcache.coherence.flight import Flights, Turn
-from ormcache.coherence.reader import MOST_BYTES
+from ormcache.coherence.reader import LEASE_MS, MOST_BYTES, kept_ms
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, faults, fingerprint
@@ -108,9 +108,10 @@ class ListEntry:
         if options.key is None:
             key = keys.entry(fingerprint.digest(structure, values, *extra))
         else:
-            # The developer's key stands for the values, not for what is asked of the database.
-            key = keys.named_entry(options.key + _slice(query))
-            shape = fingerprint.digest(structure, [], shape, *extra)[:8]
+            # The developer's key stands for values, not for what is asked of the database.
+            apart = fingerprint.told_apart(structure, values, query)
+            key = keys.named_entry(options.key, fingerprint.digest((), apart) if apart else b"")
+            shape = fingerprint.digest(structure, apart, shape, *extra)[:8]
         self.entry = Entry(key, shape, stamps, rows, rosters, narrow is not template.coarse)
         self.turn = _NO_TURN
 
@@ -161,6 +162,7 @@ class ListEntry:
             self.turn = Turn()
             return MISSING
         cache = runtime.current()
+        self.entry.kept_ms = self._kept_ms()
         flights = Flights(cache.reader)
         if self._options.reset:
             self.turn = flights.at_once(self.entry, cache.stamp_ms)
@@ -178,6 +180,7 @@ class ListEntry:
             self.turn = Turn()
             return found if late < 0 else MISSING
         cache = runtime.current()
+        self.entry.kept_ms = self._kept_ms()
         replaced = self.entry.payload
         try:
             turn = Flights(cache.reader).to_refresh(self.entry, self._lease(), cache.stamp_ms)
@@ -244,6 +247,19 @@ class ListEntry:
             turn.prefix = None
         return found
 
+    def _timeout(self) -> float | None:
+        timeout = self._options.timeout
+        if timeout is DEFAULT:
+            timeout = options_of(self._model).timeout
+        if timeout is DEFAULT:
+            timeout = runtime.current().config.timeout
+        return timeout  # type: ignore[no-any-return]
+
+    def _kept_ms(self) -> int:
+        """How long the entry will be there at most, counted from before its SQL."""
+        timeout = self._timeout()
+        return kept_ms(int(timeout * 1000) if timeout is not None else 0) + LEASE_MS
+
     def _lease(self) -> bytes:
         keys = runtime.current().keys(self.state.label, self._model._meta.db_table)
         return keys.lease(self.entry.key)
@@ -281,11 +297,7 @@ class ListEntry:
         if turn.prefix is None:
             return
         cache = runtime.current()
-        timeout = self._options.timeout
-        if timeout is DEFAULT:
-            timeout = options_of(self._model).timeout
-        if timeout is DEFAULT:
-            timeout = cache.config.timeout
+        timeout = self._timeout()
         keys = cache.keys(self.state.label, self._model._meta.db_table)
         holders = [keys.holders(pk) for pk in pointers[:MOST_HELD]]
         holders += [row_keys.dependents(pk) for row_keys, pk in self._declared]
@@ -338,11 +350,6 @@ class ListEntry:
     def drop(self) -> None:
         """Remove the entry. One round trip."""
         runtime.current().reader.drop([self.entry.key])
-
-
-def _slice(query: Any) -> str:
-    """What tells the pages of one named list apart."""
-    return f"[{query.low_mark}:{query.high_mark or ''}]" if query.is_sliced else ""
 
 
 _NO_TURN = Turn()

@@ -79,7 +79,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         """A clone with options for its list entry; this queryset is left as it is.
 
         ``key`` replaces the computed fingerprint: the entry answers every query of this shape
-        and these partitions that names the key, whatever its other values. ``timeout``: seconds,
+        that names the key and speaks of the same rows, whatever it compares them with.
+        ``timeout``: seconds,
         a timedelta, ``None`` for no expiry. ``depends_on``: instances, models or querysets whose
         change invalidates the entry too. Raises ``TypeError`` or ``ValueError`` for anything else.
         """
@@ -380,7 +381,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             # Django says best what is wrong with it, unless a queryset further down knows it.
             return False
         return all(
-            field.concrete and field.model is model and not field.primary_key for field in fields
+            field.concrete and field.model is model and not getattr(field, "primary_key", True)
+            for field in fields
         )
 
     def _own_condition(self) -> Any:
@@ -457,10 +459,11 @@ def _is_down() -> bool:
 
 def _rows_of(queryset: Any) -> list[Any]:
     # Compiling a combination may add columns to its query, and to what its clones share with it.
-    clone = queryset._chain()
-    if clone.query.selected is not None:
-        clone.query.selected = dict(clone.query.selected)
-    return list(map(list, ValuesListIterable(clone)))
+    query = queryset.query.chain()
+    if query.selected is not None:
+        query.selected = dict(query.selected)
+    plain: Any = QuerySet(queryset.model, query=query, using=queryset.db)
+    return list(map(list, ValuesListIterable(plain)))
 
 
 def _is_count(found: Any) -> bool:

@@ -10,7 +10,7 @@ from django.db import connections
 
 from ormcache import runtime
 from ormcache.catalog import refusal
-from ormcache.coherence.reader import Lease, Rows
+from ormcache.coherence.reader import MOST_BYTES, Lease, Rows
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query.select import Row, select
@@ -188,6 +188,9 @@ def _fill(
                 payload = table.codec.encode(_part(schema, number, row))
             except Unrepresentable:
                 counters["unrepresentable"] += 1
+                continue
+            if len(payload) > MOST_BYTES:
+                counters["oversized"] += 1
                 continue
             filled.append((lease, payload))
     if not filled:
