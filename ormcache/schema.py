@@ -13,6 +13,7 @@ from django.db import models
 from ormcache.codec.rows import RowCodec
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.modelset import version
+from ormcache.options import enrolment_of
 from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
 
 _INTEGERS = (models.IntegerField, models.AutoField)
@@ -84,8 +85,9 @@ class Schema:
 
 
 def is_cached(model: type[models.Model]) -> bool:
-    """Whether ``model`` is a CachedModel (marked so by the class itself: no import upwards)."""
-    return bool(getattr(model, "_ormcache_cached", False))
+    """Whether ``model`` is a CachedModel (marked so by the class itself: no import upwards), or
+    enrolled as one."""
+    return bool(getattr(model, "_ormcache_cached", False)) or enrolment_of(model) is not None
 
 
 def schema_of(model: type[models.Model]) -> Schema:
