@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +30,7 @@ class Config:
     namespace: str = "ormcache"
     timeout: float | None = 3600.0
     on_outage: str = OUTBOX
+    models: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +126,26 @@ def _on_outage(value: object) -> str:
     return str(value)
 
 
+def _models(value: object) -> Mapping[str, Mapping[str, Any] | None]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must be a dictionary, not {type(value).__name__}.")
+    for name, options in value.items():
+        if not isinstance(name, str):
+            raise ValueError(f"has the key {name!r}, which is not a string.")
+        if options is None:
+            continue
+        if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
+            raise ValueError(f"must have a dictionary of options, or None, for {name!r}.")
+    return value
+
+
 _READERS = {
     "URL": _url,
     "CACHE": _text,
     "NAMESPACE": _namespace,
     "TIMEOUT": timeout_seconds,
     "ON_OUTAGE": _on_outage,
+    "MODELS": _models,
 }
 _HINTS = {
     "URL": 'For example "redis://127.0.0.1:6379/0".',
@@ -138,6 +153,7 @@ _HINTS = {
     "NAMESPACE": "Name the site; every site on one Redis needs its own.",
     "TIMEOUT": "For example 3600 for an hour.",
     "ON_OUTAGE": '"outbox" commits and invalidates later, "raise" refuses the write.',
+    "MODELS": 'For example {"auth.*": {"timeout": 600}, "auth.Permission": None}.',
 }
 
 

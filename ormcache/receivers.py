@@ -10,7 +10,7 @@ from django.core.signals import request_finished, setting_changed
 from django.db import connections
 from django.db.backends.signals import connection_created
 
-from ormcache import databases, modelset, runtime, totals
+from ormcache import databases, enrolment, modelset, runtime, totals
 from ormcache.writes.hooks import state_of
 
 _SHAPING = ("INSTALLED_APPS", "TIME_ZONE", "USE_TZ")
@@ -39,7 +39,9 @@ def _on_request_finished(**kwargs: Any) -> None:
 def _on_setting(setting: str, **kwargs: Any) -> None:
     if setting in ("ORMCACHE", "CACHES"):
         runtime.reset()
-    elif setting in _SHAPING or setting in _swapping():
+    if setting in ("ORMCACHE", "INSTALLED_APPS") or setting in _swapping():
+        enrolment.reconsider()
+    if setting in _SHAPING or setting in _swapping():
         modelset.changed()
 
 

@@ -21,6 +21,7 @@ from ormcache.conversions import stores_plainly
 from ormcache.digest import code_digest
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.modelset import forget_with_models, version
+from ormcache.options import enrolment_of
 from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
 
 T = TypeVar("T")
@@ -98,8 +99,9 @@ class Schema:
 
 
 def is_cached(model: type[models.Model]) -> bool:
-    """Whether ``model`` is a CachedModel (marked so by the class itself: no import upwards)."""
-    return bool(getattr(model, "_ormcache_cached", False))
+    """Whether ``model`` is a CachedModel (marked so by the class itself: no import upwards), or
+    enrolled as one."""
+    return bool(getattr(model, "_ormcache_cached", False)) or enrolment_of(model) is not None
 
 
 def schema_of(model: type[models.Model]) -> Schema:

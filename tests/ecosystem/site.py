@@ -131,8 +131,10 @@ class Site:
         first = self.join()
         first.run(setup)
         first.run(
+            # The site's own tables refer to those of applications with migrations.
             "from django.core.management import call_command\n"
-            "call_command('migrate', verbosity=0, run_syncdb=True, interactive=False)"
+            "for syncs in (False, True):\n"
+            "    call_command('migrate', verbosity=0, run_syncdb=syncs, interactive=False)"
         )
         while len(self.processes) < processes:
             self.join()
