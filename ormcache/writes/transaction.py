@@ -15,17 +15,17 @@ from typing import Any
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache import databases
+from ormcache import databases, labels
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.pending import Pending
 from ormcache.writes.returning import Returning
+from ormcache.writes.sight import Sight
 
 logger = logging.getLogger("ormcache")
 
 
 # Driver connections changed by a statement. A pool keeps them when Django's connection is closed.
 _isolated: weakref.WeakSet[Any] = weakref.WeakSet()
-_seeing_otherwise: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 _CHANGED = "changed"
@@ -43,8 +43,6 @@ class ConnectionState:
     __slots__ = (
         "_committing",
         "_isolation",
-        "_label",
-        "_named",
         "_primary",
         "_raw_transaction",
         "announced",
@@ -53,8 +51,8 @@ class ConnectionState:
         "cursors",
         "pending",
         "returning",
+        "sight",
         "statements",
-        "uncached",
         "unfinished",
     )
 
@@ -74,8 +72,8 @@ class ConnectionState:
         """Set while the rows of the running statement are asked for."""
         self.statements: dict[Any, Any] = {}
         """Statements compiled for this connection, by whoever compiles them."""
-        self._label = ""
-        self._named: object = None
+        self.sight = Sight(connection)
+        """What the connection sees, and whether the cache may speak for it."""
         self.forget()
 
     def forget(self) -> None:
@@ -83,9 +81,7 @@ class ConnectionState:
         out one that was changed before."""
         driver = self.connection.connection
         self.pending: Pending | None = None
-        changed = driver is not None and driver in _seeing_otherwise
-        self.uncached = changed or databases.sees_otherwise(self.connection)
-        """The connection sees other rows than its neighbours (search_path, role)."""
+        self.sight.forget()
         self._committing: Invalidation | None = None
         self._raw_transaction = False
         self._primary: bool | None = None
@@ -100,10 +96,10 @@ class ConnectionState:
 
     @property
     def label(self) -> str:
-        name = self.connection.settings_dict["NAME"]
-        if name is not self._named:
-            self._label, self._named = databases.label(self.connection), name
-        return self._label
+        """What names the database in keys. Asked for once a connection, and raises the database's
+        error when it does not answer; reads have it asked by ``sight``."""
+        sight = self.sight
+        return sight.label or sight.identify() or labels.by_address(self.connection)
 
     @property
     def in_transaction(self) -> bool:
@@ -120,13 +116,13 @@ class ConnectionState:
             self.pending = Pending()
         return self.pending
 
-    def may_fill(self, tables: Iterator[str] | list[str]) -> bool:
+    def may_fill(self, tables: list[str]) -> bool:
         """Whether what a statement reads now may be stored for others."""
         if self.pending is not None and any(name in self.pending.tables for name in tables):
             return False
         try:
             # Only once connected it is known what a pool has handed out.
-            return self._is_primary() and not self.uncached and self.sees_newest()
+            return self._is_primary() and self.sight.may_read(tables) and self.sees_newest()
         except Exception as error:
             logger.debug("ormcache.fill.refused: %s", error)
             return False
@@ -175,8 +171,6 @@ class ConnectionState:
     def fill_refusal(self) -> str:
         """Why ``may_fill`` refuses for any table, in words; empty if it does not, as far as is
         known without asking the database."""
-        if self.uncached:
-            return "the connection may see other rows than others do (search_path, role, tenant)"
         if self._primary is False:
             return "the database server is a replica"
         return self._old_snapshot()
@@ -185,11 +179,6 @@ class ConnectionState:
         """The statement about to run may change the isolation level: ask no more, refuse."""
         self._isolation = _CHANGED
         _remember(_isolated, self.connection.connection)
-
-    def visibility_changes(self) -> None:
-        """The statement about to run changes what the connection sees: cache nothing with it."""
-        self.uncached = True
-        _remember(_seeing_otherwise, self.connection.connection)
 
     # The end of a transaction
 
@@ -202,6 +191,7 @@ class ConnectionState:
 
     def after_commit(self, *, committed: bool = True) -> None:
         """The outcome is known, a rollback perhaps: release the marks."""
+        self.sight.ends()
         self.pending = None
         committing, self._committing = self._committing, None
         if committing is not None:
