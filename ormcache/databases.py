@@ -45,6 +45,21 @@ def is_copy(replica: str, primary: str) -> bool:
     return here["ENGINE"] == there["ENGINE"] and str(here["NAME"]) == str(there["NAME"])
 
 
+def is_second_address(connection: BaseDatabaseWrapper) -> bool:
+    """Whether an earlier alias leads to a database of that name elsewhere, of which this may be a
+    copy that lags behind: MySQL has no way to tell for sure."""
+    if connection.vendor != "mysql":
+        return False
+    own = connection.settings_dict
+    for alias in connections:
+        other = connections.settings[alias]
+        if alias == connection.alias or _identity(other) == _identity(own):
+            return False
+        if (other["ENGINE"], str(other["NAME"])) == (own["ENGINE"], str(own["NAME"])):
+            return True
+    return False
+
+
 def sees_otherwise(connection: BaseDatabaseWrapper) -> bool:
     """Whether an alias shares its cells with another and may see other rows than that: as another
     user, or with another search_path."""

@@ -47,7 +47,8 @@ def cursor_maker(connection: Any) -> str:
     for name in _MAKERS:
         if name in own and not is_quiet(own[name], connection):
             return f"{name}() of the connection"
-    return _class_maker(type(connection))
+    kind: Any = type(connection)
+    return _class_maker(kind)
 
 
 @lru_cache(maxsize=64)

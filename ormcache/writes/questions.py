@@ -115,6 +115,9 @@ def _of_postgresql(connection: Any, cursor: Any, custom: list[str], is_new: bool
     if settings.get("TimeZone") == connection.timezone_name:
         # Django's own doing.
         del settings["TimeZone"]
+    if settings.get("client_encoding") == "UTF8":
+        # What Django asks for; a pooler may have had to set it.
+        del settings["client_encoding"]
     found: dict[str, set[str]] = {}
     for name, place in places or ():
         found.setdefault(name, set()).add(place)

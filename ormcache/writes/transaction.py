@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
-from django.db import transaction
+from django.db import Error, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import databases, labels
+from ormcache.writes.errors import InvalidationFailed
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.pending import Pending
 from ormcache.writes.returning import Returning
@@ -99,7 +100,13 @@ class ConnectionState:
         """What names the database in keys. Asked for once a connection, and raises the database's
         error when it does not answer; reads have it asked by ``sight``."""
         sight = self.sight
-        return sight.label or sight.identify() or labels.by_address(self.connection)
+        try:
+            return sight.label or sight.identify() or labels.by_address(self.connection)
+        except Error as error:
+            raise InvalidationFailed(
+                f"The database could not be asked which one it is ({error}), so nothing that is "
+                "written to it can be invalidated."
+            ) from error
 
     @property
     def in_transaction(self) -> bool:
@@ -130,7 +137,10 @@ class ConnectionState:
     def _is_primary(self) -> bool:
         if self._primary is None:
             self.connection.ensure_connection()
-            self._primary = not databases.is_replica(self.connection)
+            self._primary = not (
+                databases.is_second_address(self.connection)
+                or databases.is_replica(self.connection)
+            )
         return self._primary
 
     def sees_newest(self) -> bool:
