@@ -1,7 +1,8 @@
 """Code of others around a connection's statements, and whether it may send some of its own.
 
 A hit makes no cursor and executes nothing, so what such code would have done before it is not
-done. What cannot be told from the code counts as sending.
+done. The code is looked at: what executes something, names a setting, or reaches other code that
+does, counts as sending.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from inspect import getattr_static
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 _MAKERS = (
@@ -32,9 +33,12 @@ _TRUSTED = frozenset(
     "ddtrace debug_toolbar django django_prometheus elasticapm newrelic opentelemetry ormcache"
     " psqlextra psycopg pytest_django sentry_sdk silk".split()
 )
-_SENDING = re.compile(r"exec|call|copy|stream|query$|schema|tenant|path|role|set_", re.IGNORECASE)
-_SETTING = re.compile(r"\b(?:set|use|set_config|search_path|reset|discard)\b", re.IGNORECASE)
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
+_SENDING = re.compile(
+    r"execute|executemany|executescript|callproc|copy|copy_expert|stream|exec_\w*|pgconn"
+    r"|\w*(?:schema|tenant|search_path|set_role|set_config)\w*",
+    re.IGNORECASE,
+)
+_SETTING = re.compile(r"\s*(?:set|use|reset|discard)\s|.*(?:set_config|search_path)", re.I | re.S)
 
 
 def cursor_maker(connection: Any) -> str:
@@ -91,23 +95,11 @@ def _is_quiet(value: Any, owner: Any, seen: set[int]) -> bool:
     if isinstance(value, FunctionType):
         return _is_quiet_function(value, owner, seen)
     if isinstance(value, str):
-        return not _SETTING.search(value)
-    if isinstance(value, (*_PLAIN, BuiltinFunctionType)):
-        return True
-    if isinstance(value, ModuleType):
-        return value.__name__.partition(".")[0] in sys.stdlib_module_names
+        return not _SETTING.match(value)
     kind = value if isinstance(value, type) else type(value)
-    if kind.__module__.partition(".")[0] in sys.stdlib_module_names:
-        return True
-    if isinstance(value, type):
-        return issubclass(value, BaseException)
-    # An object that is called: its class and what it holds.
-    call = getattr_static(kind, "__call__", None)
-    return (
-        isinstance(call, FunctionType)
-        and _is_quiet(call, value, seen)
-        and all(_is_quiet(each, None, seen) for each in getattr(value, "__dict__", {}).values())
-    )
+    # What an object that is called does; of a class, what making one does.
+    call = getattr_static(kind, "__init__" if kind is value else "__call__", None)
+    return not isinstance(call, FunctionType) or _is_quiet(call, value, seen)
 
 
 def _is_quiet_function(function: FunctionType, owner: Any, seen: set[int]) -> bool:
@@ -115,7 +107,7 @@ def _is_quiet_function(function: FunctionType, owner: Any, seen: set[int]) -> bo
     strings = {each for code in codes for each in code.co_consts if isinstance(each, str)}
     strings.discard(function.__doc__ or "")
     names = {name for code in codes for name in code.co_names}
-    if any(map(_SETTING.search, strings)) or any(map(_SENDING.search, names)):
+    if any(map(_SETTING.match, strings)) or any(map(_SENDING.fullmatch, names)):
         return False
     return all(_is_quiet(each, None, seen) for each in _reached(function, names)) and all(
         _is_quiet(each, owner, seen) for each in _of_owner(owner, names)
@@ -131,15 +123,38 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _reached(function: FunctionType, names: Iterable[str]) -> Iterator[Any]:
-    """The globals and the variables of outer functions that a function uses."""
-    for name in names:
-        if name in function.__globals__ and not hasattr(builtins, name):
-            yield function.__globals__[name]
+    """The globals and the variables of outer functions that a function uses, and the functions
+    and methods that it uses of them."""
+    values = [function.__globals__[name] for name in names if name in function.__globals__]
     for cell in function.__closure__ or ():
         try:
-            yield cell.cell_contents
+            values.append(cell.cell_contents)
         except ValueError:  # Not set yet.
             continue
+    for value in values:
+        yield value
+        if isinstance(value, ModuleType):
+            if _knows_django(value.__name__):
+                found = (getattr(value, name, None) for name in names)
+                yield from (each for each in found if isinstance(each, FunctionType))
+        elif not isinstance(value, FunctionType) and _knows_django(type(value).__module__):
+            for method in _of_owner(value, names):
+                yield MethodType(method, value)
+
+
+@lru_cache(maxsize=512)
+def _knows_django(module: str) -> bool:
+    """Whether the code of a module may reach a connection: others serve other ends."""
+    for value in list(vars(sys.modules.get(module, builtins)).values()):
+        name = value.__name__ if isinstance(value, ModuleType) else _module_of(value)
+        if name.partition(".")[0] == "django":
+            return module.partition(".")[0] not in _TRUSTED
+    return False
+
+
+def _module_of(value: Any) -> str:
+    kind = value if isinstance(value, type | FunctionType) else type(value)
+    return str(kind.__module__)
 
 
 def _of_owner(owner: Any, names: Iterable[str]) -> Iterator[Any]:
