@@ -33,7 +33,7 @@ class Runtime:
     _keys: dict[tuple[str, str], TableKeys] = field(default_factory=dict)
 
     def keys(self, database: str, table: str) -> TableKeys:
-        """The keys of a table; ``database`` is a label from ``databases.label``."""
+        """The keys of a table; ``database`` is a label from ``labels``."""
         try:
             return self._keys[database, table]
         except KeyError:

@@ -114,6 +114,9 @@ def _sample(
             found = keys.parse(prefix, key)
             if found is None or found.kind != "row" or (tables and found.table not in tables):
                 continue
+            if keys.is_in_view(key):
+                # What a view shows is not what this connection would be shown.
+                continue
             findings.cells += 1
             if len(kept) < size:
                 kept.append((found, key))

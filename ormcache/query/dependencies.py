@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import models
@@ -89,16 +89,26 @@ _templates: Memo[tuple[str, str, int, Any, WatchList], Template] = Memo(4096)
 _bound: Memo[tuple[Template, Tokens], Dependencies] = Memo(8192)
 
 
-def of_query(query: Any, structure: Any, label: str, vendor: str) -> Template:
+_NONE: frozenset[str] = frozenset()
+
+
+def of_query(
+    query: Any, structure: Any, label: str, vendor: str, secured: frozenset[str] = _NONE
+) -> Template:
     """What a query depends on in the database ``label``; remembered by its structure.
+    ``secured``: tables whose rows the database picks out by any of their columns.
 
     Raises ``Uncacheable`` when it reads a table nobody watches.
     """
     cache = runtime.current()
-    memo = (cache.config.namespace, label, catalog.version, structure, watch_list())
+    shape = (structure, secured) if secured else structure
+    memo = (cache.config.namespace, label, catalog.version, shape, watch_list())
     found = _templates.get(memo)
     if found is None:
         plan = analysis.plan(query, structure)
+        if not secured.isdisjoint(plan.tables):
+            widened = {name: EVERY_COLUMN for name in plan.tables if name in secured}
+            plan = replace(plan, tables={**plan.tables, **widened})
         coarse = _coarse(plan, label, vendor)
         narrow = tuple(restrictions(query, plan, label, vendor))
         found = _templates[memo] = Template(plan, label, narrow, coarse, conversion(query))
@@ -178,7 +188,13 @@ def _shape(name: str) -> str:
     return ";".join([name, *(f"{f.attname},{f.column},{f.get_internal_type()}" for f in fields)])
 
 
-def declared(items: Iterable[Any], label: str, vendor: str, using: str | None) -> Dependencies:
+def declared(
+    items: Iterable[Any],
+    label: str,
+    vendor: str,
+    using: str | None,
+    secured: frozenset[str] = _NONE,
+) -> Dependencies:
     """What ``cache(depends_on=…)`` names: instances, models and querysets.
 
     An instance stands for its row: the nonce of its cell, which every write drops. Its row is
@@ -188,7 +204,7 @@ def declared(items: Iterable[Any], label: str, vendor: str, using: str | None) -
     for item in items:
         if isinstance(item, QuerySet):
             structure, _ = fingerprint.walk(item.query)
-            one = of_query(item.query, structure, label, vendor).coarse
+            one = of_query(item.query, structure, label, vendor, secured).coarse
             found.stamps += one.stamps
             found.tables += one.tables
             found.rosters |= one.rosters

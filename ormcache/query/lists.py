@@ -76,31 +76,37 @@ class ListEntry:
         cache = runtime.current()
         self.using = using
         self.state: ConnectionState = state_of(connections[using])
+        sight = self.state.sight
+        sight.look()
+        view, self._token = sight.view, sight.token
         label, vendor = self.state.label, connections[using].vendor
         self._model = queryset.model
         self._kind = kind
         self._options = options
-        template = dependencies.of_query(query, structure, label, vendor)
+        template = dependencies.of_query(query, structure, label, vendor, sight.secured)
         if template.converted and kind in _HOLDING_VALUES:
             raise Uncacheable(template.converted)
         self._coarse = template.coarse.stamps
         narrow = template.bind(query)
         stamps, tables, rosters = narrow.stamps, narrow.tables, narrow.rosters
         rows: frozenset[bytes] = frozenset()
-        extra: list[bytes] = [kind]
+        extra: list[bytes] = [kind] if view is None else [kind, b"view", view]
         if options.depends_on:
-            named = dependencies.declared(
-                options.depends_on, label, vendor, using if to_read else None
-            )
+            # In a view nobody fills the cells of rows themselves; they are stamps like others.
+            reads = using if to_read and view is None else None
+            named = dependencies.declared(options.depends_on, label, vendor, reads, sight.secured)
             self._coarse = [*self._coarse, *named.stamps]
             stamps, tables = [*stamps, *named.stamps], [*tables, *named.tables]
             extra += named.stamps
             self._declared = named.declared
             rosters = rosters | named.rosters
-            rows = frozenset(row_keys.row(pk) for row_keys, pk in named.declared)
+            if view is None:
+                rows = frozenset(row_keys.row(pk) for row_keys, pk in named.declared)
         else:
             self._declared = []
         self.tables = tables
+        sight.check(tables)
+        self._is_secured = not sight.secured.isdisjoint(tables)
         self._query = query
         self._plan = template.plan
         keys = cache.keys(label, queryset.model._meta.db_table)
@@ -110,7 +116,8 @@ class ListEntry:
         else:
             # The developer's key stands for values, not for what is asked of the database.
             apart = fingerprint.told_apart(structure, values, query)
-            key = keys.named_entry(options.key, fingerprint.digest((), apart) if apart else b"")
+            told = fingerprint.digest((), apart) if apart else b""
+            key = keys.named_entry(options.key, told, view)
             shape = fingerprint.digest(structure, apart, shape, *extra)[:8]
         self.entry = Entry(key, shape, stamps, rows, rosters, narrow is not template.coarse)
         self.turn = _NO_TURN
@@ -118,10 +125,8 @@ class ListEntry:
     @property
     def is_dirty(self) -> bool:
         """Whether the running transaction wrote to something the result depends on."""
-        state = self.state
-        return state.uncached or (
-            state.pending is not None and any(name in state.pending.tables for name in self.tables)
-        )
+        pending = self.state.pending
+        return pending is not None and any(name in pending.tables for name in self.tables)
 
     def fetch(self, is_valid: Callable[[Any], bool]) -> Any:
         """The stored result. One round trip on a hit.
@@ -218,6 +223,9 @@ class ListEntry:
         # depends on need not be about its own rows.
         if options.key is not None or options.depends_on or options.reset:
             return MISSING
+        if self._is_secured:
+            # A row that was written may have been part of the result, and be out of sight now.
+            return MISSING
         if entry.changes is None or turn.prefix is None:
             return MISSING
         vendor = connections[self.using].vendor
@@ -235,7 +243,7 @@ class ListEntry:
         if payload is not None:
             # Somebody else has stored it meanwhile.
             found = self._unpack(payload, is_valid)
-        elif entry.prefix == turn.prefix:
+        elif entry.prefix == turn.prefix and self.state.sight.is_still(self._token, self.tables):
             # The stamps captured before are those of now: no other state than theirs was asked.
             runtime.current().reader.restamp(entry, invalid, turn.prefix, turn.lease)
             turn.lease = None
@@ -295,6 +303,10 @@ class ListEntry:
         """
         turn, payload = self.turn, self._payload
         if turn.prefix is None:
+            return
+        if not self.state.sight.is_still(self._token, self.tables):
+            counters["list_fill_refused"] += 1
+            turn.in_vain()
             return
         cache = runtime.current()
         timeout = self._timeout()

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from ormcache import runtime
 from ormcache.catalog import catalog
 from ormcache.modelset import forget_with_models
 from ormcache.stats import counters
 from ormcache.writes.noting import note_update
 from ormcache.writes.pending import Pending, TableWrites
-from ormcache.writes.sqltext import Exact, Kind, Statement, parse
+from ormcache.writes.sqltext import Exact, Kind, Statement, is_setting, parse
 from ormcache.writes.transaction import ConnectionState, own_atomic
 from ormcache.writes.watched import (
     WatchList,
@@ -27,7 +28,7 @@ from ormcache.writes.watched import (
 )
 
 Execute = Callable[..., Any]
-_TEMPORARY = frozenset({"temp", "temporary"})
+_TEMPORARY = frozenset({"temp", "temporary", "pg_temp"})
 
 
 class Watch:
@@ -64,7 +65,7 @@ class Watch:
         text = sql if type(sql) is str else _text(sql, cursor)
         statement, state = parse(text), self._state
         if statement.visibility:
-            state.visibility_changes()
+            _see_change(state, statement, None)
         tables = _tables(statement) if statement.kind in (Kind.WRITE, Kind.SCHEMA) else None
         if not tables:
             yield
@@ -84,7 +85,7 @@ class Watch:
         if statement.isolation:
             state.isolation_changes()
         if statement.visibility:
-            state.visibility_changes()
+            _see_change(state, statement, params)
         kind = statement.kind
         if kind is Kind.BEGIN:
             result = self._committing(run) if self._commits_implicitly() else run()
@@ -93,7 +94,10 @@ class Watch:
         if kind in (Kind.COMMIT, Kind.ROLLBACK):
             return self._end(kind, text.upper(), run)
         if kind is Kind.SAVEPOINT:
-            return self._savepoint(text, run)
+            try:
+                return self._savepoint(text, run)
+            finally:
+                state.sight.returns()
         if kind is Kind.SESSION:
             return run()
         try:
@@ -143,13 +147,16 @@ class Watch:
         self, statement: Statement, text: str, run: Callable[[], Any], params: Any, cursor: Any
     ) -> Any:
         state = self._state
+        if statement.kind is Kind.SCHEMA and state.connection.vendor != "mysql":
+            # Tables, policies and schemas may now hide others or be hidden.
+            state.sight.changes()
         tables = _tables(statement)
         announced = state.announcement
         if announced is not None and announced.takes(text, tables, params):
             tables -= {announced.table}
         if tables and not _TEMPORARY.isdisjoint(statement.identifiers):
             # It may hide the table of that name from this connection, and only from this one.
-            state.visibility_changes()
+            state.sight.changes(is_told=state.connection.vendor != "mysql")
         if state.in_transaction or statement.begins:
             note(state.writes(), statement, text, tables, params)
         if statement.begins:
@@ -185,6 +192,26 @@ class Watch:
             return run()
         with state.committing_statement(state.pending):
             return run()
+
+
+def _see_change(state: ConnectionState, statement: Statement, params: Any) -> None:
+    """Note that a statement changes what the connection sees."""
+    cache = runtime.built()
+    if statement.only_view and cache is not None and cache.config.view is not None:
+        return
+    custom, is_told = statement.custom, not statement.is_blinding
+    if statement.names_setting_apart:
+        named = params.values() if isinstance(params, dict) else params or ()
+        found = [each for each in named if isinstance(each, str) and is_setting(each)]
+        custom = custom.union(each for each in found if "." in each)
+        is_told = is_told and bool(found)
+    if statement.moves:
+        state.sight.moves()
+    state.sight.changes(custom, is_told=is_told or state.connection.vendor not in _TELLING)
+
+
+_TELLING = frozenset({"postgresql", "sqlite"})
+"""Databases that are asked by name for what a statement sets; MySQL is asked for everything."""
 
 
 def note(
