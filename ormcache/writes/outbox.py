@@ -20,7 +20,7 @@ from django.apps import apps
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
 from ormcache.cells import new_left_token
 from ormcache.coherence.writer import MARK_MS
 from ormcache.databases import set_apart
@@ -195,6 +195,7 @@ def _write(cursor: Any, sql: str, params: list[Any]) -> bool:
     try:
         cursor.execute(sql, params)
     except Error as error:
+        interrupts.pass_on(error)
         # What stays is replayed again, here or elsewhere, until somebody may write.
         logger.debug("ormcache.outbox.kept: %s", error)
         return False
