@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -149,10 +149,11 @@ def _table_stamps(name: str, columns: frozenset[str], label: str) -> list[bytes]
     if watched is None:
         raise Uncacheable(f"it reads the table {name!r}, whose writes are not watched")
     keys = runtime.current().keys(label, name)
-    table = watched.table
-    if table is None:
-        return [keys.lists]
-    named = _named_columns(table, columns)
+    if watched.table is None:
+        # Writers that know a model of this table whose rows are cells tell its columns apart.
+        named = sorted(_columns(name) if columns == EVERY_COLUMN else columns)
+    else:
+        named = _named_columns(watched.table, columns)
     return [keys.lists, keys.rows, *(keys.column(column) for column in named)]
 
 
@@ -181,11 +182,19 @@ def _named_columns(table: Table, columns: frozenset[str]) -> list[str]:
     return sorted(columns)
 
 
+def _columns(name: str) -> frozenset[str]:
+    return frozenset(field.column for field in _fields(name))
+
+
+def _fields(name: str) -> Sequence[Any]:
+    model = watched_tables()[name].model
+    return model._meta.local_concrete_fields if model else ()
+
+
 def _shape(name: str) -> str:
     """The columns of a table as this version of the code knows them."""
-    model = watched_tables()[name].model
-    fields = model._meta.local_concrete_fields if model else ()
-    return ";".join([name, *(f"{f.attname},{f.column},{f.get_internal_type()}" for f in fields)])
+    shown = (f"{each.attname},{each.column},{each.get_internal_type()}" for each in _fields(name))
+    return ";".join([name, *shown])
 
 
 def declared(

@@ -291,3 +291,32 @@ def test_tags_and_sites(site: Site) -> None:
     site.check(*cached)
     site.run("Tag.objects.get(name='crimson').delete()")
     site.check(*cached)
+
+
+def test_a_deployment_that_enrols_a_model(site: Site) -> None:
+    """While processes with the old setting still run."""
+    site.start(MODELS, ormcache={"MODELS": {}}, processes=1, names=NAMES)
+    site.run(USERS)
+    newer = site.join(
+        ORMCACHE={"URL": site.server.url, "NAMESPACE": "site", "MODELS": {"auth.*": {}}}
+    )
+    newer.run("from django.contrib.auth.models import Group, User")
+    reads = (
+        "User.objects.get(pk=1).first_name",
+        "[u.first_name for u in User.objects.order_by('first_name')]",
+        "[a.pk for a in Article.objects.filter(author__first_name='Ann')]",
+        "Article.objects.filter(author__groups__name='editors').count()",
+        "Article.objects.filter(author__first_name='Ann').exists()",
+    )
+    writes = (
+        "User.objects.filter(pk=1).update(first_name='Ann')",
+        "User.objects.get(pk=1).groups.add(1)",
+        "user = User.objects.get(pk=1); user.first_name = 'Anna'; user.save()",
+        "User.objects.get(pk=1).groups.clear()",
+        "User.objects.filter(pk=1).update(first_name='Ann')",
+        "User.objects.filter(pk=1).delete()",
+    )
+    for number, write in enumerate(writes):
+        site.warm(*reads)
+        site.run(write, by=number % 2)
+        site.check(*reads)
