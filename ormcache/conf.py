@@ -31,6 +31,13 @@ class Config:
     timeout: float | None = 3600.0
     on_outage: str = OUTBOX
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the store is inside the process."""
+        if self.url is None:
+            return self.cache is None
+        return self.url.startswith("memory:")
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

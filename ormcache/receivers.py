@@ -8,10 +8,11 @@ from typing import Any
 from django.core.signals import request_finished, setting_changed
 from django.db import connections
 from django.db.backends.signals import connection_created
+from django.db.models.signals import pre_migrate
 
 from ormcache import databases, runtime, schema, totals
 from ormcache.query import dependencies
-from ormcache.writes import sqlwatch, watched
+from ormcache.writes import outboxtable, sqlwatch, watched
 from ormcache.writes.hooks import state_of
 
 
@@ -20,6 +21,7 @@ def connect() -> None:
     databases.remember_configured()
     connection_created.connect(_on_connection, dispatch_uid="ormcache.connection")
     setting_changed.connect(_on_setting, dispatch_uid="ormcache.setting")
+    pre_migrate.connect(outboxtable.make_first, dispatch_uid="ormcache.outbox")
     request_finished.connect(_on_request_finished, dispatch_uid="ormcache.totals")
     atexit.register(totals.flush_at_exit)
     for connection in connections.all(initialized_only=True):
