@@ -6,13 +6,13 @@ import difflib
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from django.db import models
 
 from ormcache.conf import timeout_seconds
 from ormcache.exceptions import ConfigError
+from ormcache.modelset import ModelMemo
 
 
 class Default(enum.Enum):
@@ -36,10 +36,9 @@ class Options:
     multi_db: bool = False
 
 
-@cache
 def options_of(model: type[models.Model]) -> Options:
     """The options of a model. Wrong ones count as not given; the system checks report them."""
-    return read_options(model)[0]
+    return _known[model]
 
 
 def read_options(model: type[models.Model]) -> tuple[Options, list[ConfigError]]:
@@ -96,3 +95,4 @@ _OPTIONS = {
     "identity_map": _map_kind,
     "multi_db": _flag,
 }
+_known: ModelMemo[type[models.Model], Options] = ModelMemo(lambda model: read_options(model)[0])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import atexit
 from typing import Any
 
+from django.apps import apps
 from django.core.signals import request_finished, setting_changed
 from django.db import connections
 from django.db.backends.signals import connection_created
 from django.db.models.signals import pre_migrate
 
-from ormcache import databases, runtime, schema, totals
-from ormcache.query import dependencies
-from ormcache.writes import outboxtable, sqlwatch, watched
+from ormcache import databases, modelset, runtime, totals
+from ormcache.writes import outboxtable
 from ormcache.writes.hooks import state_of
 
 
@@ -39,13 +39,11 @@ def _on_request_finished(**kwargs: Any) -> None:
 def _on_setting(setting: str, **kwargs: Any) -> None:
     if setting in ("ORMCACHE", "CACHES"):
         runtime.reset()
-    elif setting == "INSTALLED_APPS":
-        forget_models()
+    elif setting == "INSTALLED_APPS" or setting in _swapping():
+        modelset.changed()
 
 
-def forget_models() -> None:
-    """The set of installed models changed: everything derived from it is worked out again."""
-    watched.forget()
-    sqlwatch.forget()
-    dependencies.forget()
-    schema._schema_or_none.cache_clear()
+def _swapping() -> set[str | None]:
+    """The settings that name a model to stand for another one."""
+    models = apps.get_models(include_swapped=True)
+    return {model._meta.swappable for model in models}

@@ -24,6 +24,10 @@ GRACE_MS = 10_000
 """How long at most a list entry is kept beyond its expiry, to be served while one reader
 refreshes it."""
 
+MOST_BYTES = 1 << 20
+"""Of one value. A larger one would hold up everybody who shares the server, for little: what is
+this long to send is no faster than the database."""
+
 _JITTER = 0.1
 
 

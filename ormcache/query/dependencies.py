@@ -11,15 +11,17 @@ from django.db import models
 from django.db.models.query import QuerySet
 
 from ormcache import runtime
+from ormcache.catalog import catalog, roster_in
 from ormcache.exceptions import Uncacheable
 from ormcache.keys import TableKeys
+from ormcache.modelset import forget_with_models
 from ormcache.partitions import Partition
 from ormcache.query import analysis, fingerprint
 from ormcache.query.memo import Memo
 from ormcache.query.restrictions import Restriction, restrictions
 from ormcache.query.rows import read_row
-from ormcache.schema import Table, schema_on
-from ormcache.writes.watched import watched_tables
+from ormcache.schema import Table
+from ormcache.writes.watched import WatchList, schema_on, watch_list, watched_tables
 
 EVERY_COLUMN = frozenset({"*"})
 
@@ -80,7 +82,7 @@ class Template:
         return found
 
 
-_templates: Memo[tuple[str, str, Any], Template] = Memo(4096)
+_templates: Memo[tuple[str, str, int, Any, WatchList], Template] = Memo(4096)
 _bound: Memo[tuple[Template, Tokens], Dependencies] = Memo(8192)
 
 
@@ -89,12 +91,13 @@ def of_query(query: Any, structure: Any, label: str, vendor: str) -> Template:
 
     Raises ``Uncacheable`` when it reads a table nobody watches.
     """
-    memo = (runtime.current().config.namespace, label, structure)
+    cache = runtime.current()
+    memo = (cache.config.namespace, label, catalog.version, structure, watch_list())
     found = _templates.get(memo)
     if found is None:
         plan = analysis.plan(query, structure)
         coarse = _coarse(plan, label, vendor)
-        narrow = tuple(restrictions(query, plan, vendor))
+        narrow = tuple(restrictions(query, plan, label, vendor))
         found = _templates[memo] = Template(plan, label, narrow, coarse)
     return found
 
@@ -102,6 +105,9 @@ def of_query(query: Any, structure: Any, label: str, vendor: str) -> Template:
 def forget() -> None:
     _templates.clear()
     _bound.clear()
+
+
+forget_with_models(forget)
 
 
 def _coarse(plan: analysis.Plan, label: str, vendor: str) -> Dependencies:
@@ -121,7 +127,8 @@ def _add_table(
     found.stamps += _table_stamps(name, columns, label)
     table = watched_tables()[name].table
     if table is not None:
-        found.rosters[runtime.current().keys(label, name).lists] = table.roster_on(vendor).id
+        lists = runtime.current().keys(label, name).lists
+        found.rosters[lists] = roster_in(label, vendor, table).id
 
 
 def _table_stamps(name: str, columns: frozenset[str], label: str) -> list[bytes]:
@@ -163,7 +170,8 @@ def _named_columns(table: Table, columns: frozenset[str]) -> list[str]:
 
 def _shape(name: str) -> str:
     """The columns of a table as this version of the code knows them."""
-    fields = watched_tables()[name].model._meta.local_concrete_fields
+    model = watched_tables()[name].model
+    fields = model._meta.local_concrete_fields if model else ()
     return ";".join([name, *(f"{f.attname},{f.column},{f.get_internal_type()}" for f in fields)])
 
 

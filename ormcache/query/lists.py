@@ -18,16 +18,17 @@ from ormcache import runtime
 from ormcache.codec.values import pack, unpack
 from ormcache.coherence.entry import Entry
 from ormcache.coherence.flight import Flights, Turn
+from ormcache.coherence.reader import MOST_BYTES
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
-from ormcache.query import dependencies, fingerprint
+from ormcache.query import dependencies, faults, fingerprint
 from ormcache.query.comparison import is_determined, same_result
 from ormcache.query.revalidation import Changes, changes_of, is_untouched
-from ormcache.schema import schema_on
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.transaction import ConnectionState
 from ormcache.writes.trust import trust_anew, trust_in
+from ormcache.writes.watched import schema_on
 
 logger = logging.getLogger("ormcache")
 
@@ -54,6 +55,7 @@ class ListEntry:
     """The cached result of one query on one database."""
 
     _replaced: bytes | None = None  # Of the class: a hit has none.
+    _payload = b""
 
     def __init__(
         self,
@@ -251,19 +253,26 @@ class ListEntry:
         belief.confirm()
         return payload
 
-    def store(self, result: Any, cost: float, pointers: list[Any]) -> None:
-        """Store a result under the stamps captured before its SQL ran, if it may be. Never raises.
+    def packs(self, result: Any) -> bool:
+        """Pack a result, to be stored next. When it cannot be stored nobody will wait for it."""
+        try:
+            self._payload = pack(result)
+        except Unrepresentable:
+            counters["unrepresentable"] += 1
+        else:
+            if len(self._payload) <= MOST_BYTES:
+                return True
+            counters["oversized"] += 1
+        self.turn.in_vain()
+        return False
+
+    def store(self, cost: float, pointers: list[Any]) -> None:
+        """Store the result packed before, under the stamps captured before its SQL ran.
 
         ``cost``: the seconds it took.
         """
-        turn = self.turn
+        turn, payload = self.turn, self._payload
         if turn.prefix is None:
-            return
-        try:
-            payload = pack(result)
-        except Unrepresentable:
-            counters["unrepresentable"] += 1
-            turn.in_vain()
             return
         cache = runtime.current()
         timeout = self._options.timeout
@@ -349,33 +358,49 @@ def read_data(
     try:
         structure, values, query = walked
         entry = ListEntry(queryset, kind, structure, values, query, using)
-        if entry.is_dirty:
-            counters["bypassed"] += 1
-            return run()
-        found = entry.fetch(is_valid)
-    except (StoreError, Uncacheable) as error:
+        is_dirty = entry.is_dirty
+        found = MISSING if is_dirty else entry.fetch(is_valid)
+    except Exception as error:
         count_uncached(error)
+        return run()
+    if is_dirty:
+        counters["bypassed"] += 1
         return run()
     if found is not MISSING:
         counters["sql_saved"] += 1
         return found
-    with entry.turn:
+    with entry.turn as turn:
         try:
             found = entry.revalidate(
                 lambda _, changes: is_untouched(queryset.query, changes, using), is_valid
             )
-        except StoreError as error:
+        except Exception as error:
             count_uncached(error)
-            return run()
+            turn.prefix = None
         if found is not MISSING:
             return found
         started = time.perf_counter()
         result = run()
-        entry.store(result, time.perf_counter() - started, [])
+        cost = time.perf_counter() - started
+        if turn.prefix is not None:
+            try:
+                if entry.packs(result):
+                    entry.store(cost, [])
+            except Exception as error:
+                count_uncached(error)
     return result
 
 
 def count_uncached(error: Exception) -> None:
-    """Note that a read went to the database, and for what reason."""
-    logger.debug("ormcache.uncached: %s", error)
-    counters["uncached" if isinstance(error, Uncacheable) else "store_error"] += 1
+    """Note that a read went to the database, and for what reason.
+
+    Raises the error again if it is not the cache's to keep (see ``faults``).
+    """
+    if isinstance(error, Uncacheable):
+        logger.debug("ormcache.uncached: %s", error)
+        counters["uncached"] += 1
+    elif isinstance(error, StoreError):
+        logger.debug("ormcache.uncached: %s", error)
+        counters["store_error"] += 1
+    else:
+        faults.note(error)

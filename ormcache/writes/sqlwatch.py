@@ -11,14 +11,18 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from ormcache.catalog import catalog
+from ormcache.modelset import forget_with_models
 from ormcache.stats import counters
-from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
+from ormcache.writes.noting import note_update
+from ormcache.writes.pending import Pending, TableWrites
 from ormcache.writes.sqltext import Exact, Kind, Statement, parse
 from ormcache.writes.transaction import ConnectionState, own_atomic
 from ormcache.writes.watched import (
-    by_identifier,
+    WatchList,
     deleted_with,
     truncated_with,
+    watch_list,
     watched_tables,
 )
 
@@ -65,11 +69,11 @@ class Watch:
         if not tables:
             yield
         elif state.in_transaction:
-            note(state.writes(), statement, tables, None)
+            note(state.writes(), statement, text, tables, None)
             yield
         else:
             alone = Pending()
-            note(alone, statement, tables, None)
+            note(alone, statement, text, tables, None)
             with state.committing_statement(alone):
                 yield
 
@@ -92,7 +96,11 @@ class Watch:
             return self._savepoint(text, run)
         if kind is Kind.SESSION:
             return run()
-        return self._write(statement, text, run, params, cursor)
+        try:
+            return self._write(statement, text, run, params, cursor)
+        finally:
+            if kind is Kind.SCHEMA:
+                catalog.forget(state.label)
 
     def _end(self, kind: Kind, text: str, run: Callable[[], Any]) -> Any:
         state = self._state
@@ -136,13 +144,14 @@ class Watch:
     ) -> Any:
         state = self._state
         tables = _tables(statement)
-        if text[: len(state.announced_verb)] == state.announced_verb:
-            tables -= state.announced
+        announced = state.announcement
+        if announced is not None and announced.takes(text, tables, params):
+            tables -= {announced.table}
         if tables and not _TEMPORARY.isdisjoint(statement.identifiers):
             # It may hide the table of that name from this connection, and only from this one.
             state.visibility_changes()
         if state.in_transaction or statement.begins:
-            note(state.writes(), statement, tables, params)
+            note(state.writes(), statement, text, tables, params)
         if statement.begins:
             # A transaction begun and perhaps ended within one text: both are provided for.
             state.begin_raw()
@@ -158,10 +167,10 @@ class Watch:
         if exact and exact.verb != "insert" and params is not None and " RETURNING " not in text:
             # Which lists it concerns is told by the rows it replaces, once it holds their locks.
             with own_atomic(state):
-                note(state.writes(), statement, tables, params)
+                note(state.writes(), statement, text, tables, params)
                 return run()
         alone = Pending()
-        note(alone, statement, tables, params)
+        note(alone, statement, text, tables, params)
         with state.committing_statement(alone, cursor):
             return run()
 
@@ -178,45 +187,52 @@ class Watch:
             return run()
 
 
-def note(pending: Pending, statement: Statement, tables: frozenset[str], params: Any) -> None:
+def note(
+    pending: Pending, statement: Statement, sql: str, tables: frozenset[str], params: Any
+) -> None:
     """Add to ``pending`` what the statement writes; without ``params`` its rows are unknown."""
     exact = statement.exact
     for name in tables:
         counters["unannounced_write"] += 1
         watched = watched_tables()[name]
         writes = pending.table(name, watched.table)
-        if watched.table is None:
+        if writes.table is None:
+            if watched.has_cells:
+                writes.write_all()
             continue
-        if exact is None or exact.table.casefold() != name.casefold():
+        if exact is None:
+            note_update(writes, sql, params)
+        elif exact.table.casefold() != name.casefold():
             writes.write_all()
         elif exact.verb == "insert":
             writes.insert_unknown()
-        elif params is None or not _note_rows(writes, exact, params):
+        elif exact.verb == "update":
+            note_update(writes, sql, params)
+        elif params is None or not _note_deletes(writes, exact, params):
             writes.write_all()
 
 
-def _note_rows(writes: TableWrites, exact: Exact, params: Any) -> bool:
-    """Note the rows a statement names by primary key; false if it does not."""
+def _note_deletes(writes: TableWrites, exact: Exact, params: Any) -> bool:
+    """Note the rows a DELETE names by primary key; false if it does not."""
     table = writes.table
     assert table is not None
-    if exact.column != table.pk_column or table.pk_column in exact.set_columns:
-        return False
     named = tuple(params)[exact.first_param : exact.first_param + exact.count]
     pks = [table.normalise(pk) for pk in named]
-    if len(pks) != exact.count or any(pk is None for pk in pks):
+    if exact.column != table.pk_column or len(pks) != exact.count or None in pks:
         return False
     for pk in pks:
-        if exact.verb == "delete":
-            writes.delete_row(pk)
-        else:
-            writes.write_row(pk, dict.fromkeys(exact.set_columns, UNKNOWN))
+        writes.delete_row(pk)
     return True
 
 
-@lru_cache(maxsize=1024)
 def _tables(statement: Statement) -> frozenset[str]:
     """The watched tables a statement may write."""
-    known = by_identifier()
+    return _remembered_tables(statement, watch_list())
+
+
+@lru_cache(maxsize=1024)
+def _remembered_tables(statement: Statement, watched: WatchList) -> frozenset[str]:
+    known = watched.identifiers
     if statement.exact is not None:
         named = frozenset(known.get(statement.exact.table.casefold(), ()))
         # The other identifiers of an exact statement are columns of the same table.
@@ -233,9 +249,8 @@ def _tables(statement: Statement) -> frozenset[str]:
     return deleted_with(named)
 
 
-def forget() -> None:
-    """The set of installed models changed."""
-    _tables.cache_clear()
+forget = _remembered_tables.cache_clear
+forget_with_models(forget)
 
 
 def _text(sql: Any, cursor: Any) -> str:

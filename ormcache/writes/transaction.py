@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -16,9 +16,12 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import databases
+from ormcache.catalog import catalog
 from ormcache.writes.invalidation import Invalidation
+from ormcache.writes.noting import Announcement
 from ormcache.writes.pending import Pending
 from ormcache.writes.returning import Returning
+from ormcache.writes.watched import watched_tables
 
 logger = logging.getLogger("ormcache")
 
@@ -41,14 +44,14 @@ class ConnectionState:
     """What the cache knows of one connection; see ``hooks.state_of``."""
 
     __slots__ = (
+        "__weakref__",
         "_committing",
         "_isolation",
         "_label",
         "_named",
         "_primary",
         "_raw_transaction",
-        "announced",
-        "announced_verb",
+        "announcement",
         "connection",
         "cursors",
         "pending",
@@ -60,10 +63,8 @@ class ConnectionState:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
-        self.announced: frozenset[str] = frozenset()
-        """Tables whose running statement has been announced precisely."""
-        self.announced_verb = ""
-        """How that statement begins: what fields do while it is made is not announced with it."""
+        self.announcement: Announcement | None = None
+        """Set while the statement of an announced write is made and run."""
         self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
         """Cursors of SQLite that are neither closed nor forgotten; see ``sees_newest``."""
         self.unfinished: weakref.WeakKeyDictionary[Any, list[Invalidation]]
@@ -120,16 +121,27 @@ class ConnectionState:
             self.pending = Pending()
         return self.pending
 
-    def may_fill(self, tables: Iterator[str] | list[str]) -> bool:
+    def may_fill(self, tables: Iterable[str]) -> bool:
         """Whether what a statement reads now may be stored for others."""
         if self.pending is not None and any(name in self.pending.tables for name in tables):
             return False
         try:
             # Only once connected it is known what a pool has handed out.
-            return self._is_primary() and not self.uncached and self.sees_newest()
+            allowed = self._is_primary() and not self.uncached and self.sees_newest()
+            return allowed and self._knows(tables)
         except Exception as error:
             logger.debug("ormcache.fill.refused: %s", error)
             return False
+
+    def _knows(self, tables: Iterable[str]) -> bool:
+        """Whether what is to be stored rests on what is known of the columns of the tables. When
+        something new is learned the next read will."""
+        known, learned = watched_tables(), False
+        for name in tables:
+            table = known[name].table if name in known else None
+            if table is not None:
+                learned |= catalog.learns(self.label, table, self.connection)
+        return not learned
 
     def _is_primary(self) -> bool:
         if self._primary is None:
@@ -251,14 +263,13 @@ class ConnectionState:
             invalidation.release()
 
     @contextmanager
-    def announcing(self, verb: str, *tables: str) -> Iterator[None]:
-        """Around one statement, which begins with ``verb``, whose effect is noted elsewhere."""
-        before = self.announced, self.announced_verb
-        self.announced, self.announced_verb = frozenset(tables), verb
+    def announcing(self, announcement: Announcement) -> Iterator[None]:
+        """Around the statement of a write that is noted by who announces it."""
+        before, self.announcement = self.announcement, announcement
         try:
             yield
         finally:
-            self.announced, self.announced_verb = before
+            self.announcement = before
 
 
 def _outcome_unknown(error: Exception) -> bool:
