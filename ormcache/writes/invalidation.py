@@ -63,6 +63,7 @@ class Invalidation:
         self._rosters: dict[bytes, bytes] = {}
         """By key of a lists stamp, the roster of the stamps that were marked in its table."""
         self._noted: Noted | None = None
+        self._remembered: list[bytes] = []
 
     def mark(self, pending: Pending) -> None:
         """Mark every cell a transaction touches, while it holds the locks of its rows.
@@ -86,7 +87,7 @@ class Invalidation:
         """The same for what has been written already, by somebody else."""
 
         def put(keys: list[bytes]) -> None:
-            if in_transaction:
+            if in_transaction and not outbox.is_private(self._connection):
                 # A rollback would take the entry with it, but not what it is about.
                 raise StoreError("inside a transaction it cannot be noted for later")
             self._put(keys)
@@ -138,10 +139,13 @@ class Invalidation:
         return roster_in(self._database, self._connection.vendor, table)
 
     def _has_outbox(self) -> bool:
-        cache = runtime.current()
-        return cache.config.on_outage == OUTBOX and not outbox.is_private(self._connection)
+        return runtime.current().config.on_outage == OUTBOX
 
     def _put(self, keys: list[bytes], running_until: float = 0.0) -> None:
+        if outbox.is_private(self._connection):
+            outbox.remember(self._database, keys)
+            self._remembered = keys
+            return
         try:
             is_announced = outbox.is_announced(self._connection)
             entry = outbox.put(self._connection, keys, running_until)
@@ -209,6 +213,9 @@ class Invalidation:
         """
         noted, self._noted = self._noted, None
         marked, self._marked = self._marked, []
+        if self._remembered:
+            # Once more: whoever recalled it before the commit may have been too early.
+            outbox.remember(self._database, self._remembered)
         if noted is not None:
             # A server that refused the marks may still answer readers of this process, and one of
             # them may have found the outbox empty a moment before the commit.

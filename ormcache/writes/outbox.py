@@ -50,6 +50,32 @@ def is_private(connection: Any) -> bool:
     return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())
 
 
+# Of databases in memory, by label: what their outbox would hold.
+_remembered: dict[str, set[bytes]] = {}
+
+
+def remember(database: str, keys: Sequence[bytes]) -> None:
+    """Keep cells to invalidate in the process, which is as good as in a database of its own."""
+    kept = _remembered.setdefault(database, set())
+    kept.update(keys)
+    counters["outbox_put"] += 1
+    # What this process believes was found out before.
+    runtime.current().store.contact += 1
+
+
+def recall(database: str) -> None:
+    """Invalidate what was kept in the process. Raises ``StoreError``, and keeps it then."""
+    keys = _remembered.pop(database, None)
+    if not keys:
+        return
+    try:
+        _invalidate(sorted(keys))
+    except BaseException:
+        _remembered.setdefault(database, set()).update(keys)
+        raise
+    counters["outbox_replayed"] += 1
+
+
 def put(connection: BaseDatabaseWrapper, keys: Sequence[bytes], running_until: float = 0.0) -> int:
     """Note cells to invalidate, in the running transaction if there is one. Returns the key of
     the entry.
@@ -139,12 +165,6 @@ def own_connection(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrap
         yield other
     finally:
         other.close()
-
-
-def exists(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the database has the table of the outbox."""
-    with connection.cursor() as cursor:
-        return _model()._meta.db_table in connection.introspection.table_names(cursor)
 
 
 def replay(connection: BaseDatabaseWrapper) -> int:
