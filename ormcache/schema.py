@@ -166,6 +166,7 @@ def _understood(examine: Callable[[Any], T], model: type[models.Model]) -> T:
     except Uncacheable:
         raise
     except Exception as error:
+        interrupts.pass_on(error)
         raise Uncacheable(f"{model._meta.label} is not understood: {error!r}") from error
 
 

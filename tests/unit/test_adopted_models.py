@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.apps.registry import Apps
@@ -260,7 +260,7 @@ def test_a_manager_called_nocache_stays_plain() -> None:
 
         class Thing(CachedModel):
             name = models.CharField(max_length=10)
-            nocache: Any = OpenManager()
+            nocache: ClassVar[Any] = OpenManager()
 
             class Meta:
                 app_label = "testapp"
