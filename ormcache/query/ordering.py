@@ -13,6 +13,7 @@ from django.db.models.functions.datetime import TimezoneMixin
 
 from ormcache import interrupts
 from ormcache.exceptions import Uncacheable
+from ormcache.modelset import forget_with_models
 from ormcache.query.grammar import Token, visit
 from ormcache.query.memo import Memo
 from ormcache.query.parameters import zone
@@ -29,6 +30,7 @@ class Path(NamedTuple):
 PLAIN = Path(None, False)
 
 _paths: Memo[tuple[type[Model], str], Path] = Memo(4096)
+forget_with_models(_paths.clear)
 
 
 def terms(query: Any) -> Sequence[Any]:

@@ -5,18 +5,25 @@ Everything is set on the connection object itself; no class of Django's is patch
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.signals import class_prepared
 
 from ormcache import interrupts
+from ormcache.modelset import HISTORICAL
 from ormcache.writes.drivercalls import watch_driver_calls
 from ormcache.writes.sqlwatch import Watch
 from ormcache.writes.transaction import ConnectionState
+
+_states: weakref.WeakSet[ConnectionState] = weakref.WeakSet()
+_lock = threading.RLock()
 
 
 def state_of(connection: BaseDatabaseWrapper) -> ConnectionState:
@@ -31,6 +38,8 @@ def install(connection: BaseDatabaseWrapper) -> ConnectionState:
     """Hook a connection: its statements, and the ends of its transactions."""
     state = ConnectionState(connection)
     connection._ormcache_state = state  # type: ignore[attr-defined]
+    with _lock:
+        _states.add(state)
     watch = Watch(state)
     connection.execute_wrappers.insert(0, watch)
     if connection.vendor == "postgresql":
@@ -116,9 +125,18 @@ def _wrap_set_autocommit(
 ) -> Callable[..., None]:
     def set_autocommit(autocommit: bool, *args: Any, **kwargs: Any) -> None:
         if not autocommit:
+            was_in_transaction = state.in_transaction
             state.begins()
-            # Nothing after it: an interrupt would leave autocommit off.
-            return original(autocommit, *args, **kwargs)
+            try:
+                # Nothing after it: an interrupt would leave autocommit off.
+                return original(autocommit, *args, **kwargs)
+            except BaseException:
+                if state.in_transaction and not was_in_transaction:
+                    # An interrupt came just after BEGIN: nobody would end what it began.
+                    _roll_back(state.connection)
+                    if state.connection.connection is not None:
+                        original(True)
+                raise
         try:
             # Switching autocommit on ends a transaction that nobody committed.
             ends = state.pending is not None and not state.connection.in_atomic_block
@@ -161,3 +179,26 @@ def _wrap_close(original: Callable[[], None], state: ConnectionState) -> Callabl
                 state.forget()
 
     return close
+
+
+def _model_appears(sender: type[models.Model], **kwargs: Any) -> None:
+    if sender.__module__ == HISTORICAL:
+        return
+    with _lock:
+        states = list(_states)
+    for state in states:
+        # Those of models that are gone would keep them alive.
+        state.statements.clear()
+        if state.in_transaction and not sender._meta.proxy:
+            # It may have written to the table before anybody watched it.
+            state.writes().table(sender._meta.db_table, None).write_all()
+
+
+def _after_fork() -> None:
+    # Another thread of the parent may have held it.
+    global _lock
+    _lock = threading.RLock()
+
+
+class_prepared.connect(_model_appears, dispatch_uid="ormcache.transactions")
+os.register_at_fork(after_in_child=_after_fork)

@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, Error, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache import databases, drivers, interrupts
+from ormcache import databases, drivers, interrupts, labels
+from ormcache.catalog import catalog
+from ormcache.writes.errors import InvalidationFailed
 from ormcache.writes.invalidation import Invalidation
+from ormcache.writes.noting import Announcement
 from ormcache.writes.pending import Pending
 from ormcache.writes.results import until_read
 from ormcache.writes.returning import Returning
+from ormcache.writes.sight import Sight
 from ormcache.writes.unseen import Unseen
+from ormcache.writes.watched import watched_tables
 
 logger = logging.getLogger("ormcache")
 
 
 # Driver connections changed by a statement. A pool keeps them when Django's connection is closed.
 _isolated: weakref.WeakSet[Any] = weakref.WeakSet()
-_seeing_otherwise: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 _CHANGED = "changed"
@@ -44,31 +48,27 @@ class ConnectionState:
     """What the cache knows of one connection; see ``hooks.state_of``."""
 
     __slots__ = (
+        "__weakref__",
         "_committing",
         "_isolation",
         "_isolation_inside",
-        "_label",
-        "_named",
         "_primary",
         "_raw_transaction",
-        "announced",
-        "announced_verb",
+        "announcement",
         "connection",
         "cursors",
         "pending",
         "returning",
+        "sight",
         "statements",
-        "uncached",
         "unfinished",
         "unseen",
     )
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
-        self.announced: frozenset[str] = frozenset()
-        """Tables whose running statement has been announced precisely."""
-        self.announced_verb = ""
-        """How that statement begins: what fields do while it is made is not announced with it."""
+        self.announcement: Announcement | None = None
+        """Set while the statement of an announced write is made and run."""
         self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
         """Cursors of SQLite that are neither closed nor forgotten; see ``sees_newest``."""
         self.unfinished: weakref.WeakKeyDictionary[Any, list[Invalidation]]
@@ -80,8 +80,8 @@ class ConnectionState:
         """Set while the rows of the running statement are asked for."""
         self.statements: dict[Any, Any] = {}
         """Statements compiled for this connection, by whoever compiles them."""
-        self._label = ""
-        self._named: object = None
+        self.sight = Sight(connection)
+        """What the connection sees, and whether the cache may speak for it."""
         self.forget()
 
     def forget(self) -> None:
@@ -89,10 +89,8 @@ class ConnectionState:
         out one that was changed before."""
         driver = self.connection.connection
         self.pending: Pending | None = None
+        self.sight.forget()
         self.unseen = Unseen()
-        changed = driver is not None and driver in _seeing_otherwise
-        self.uncached = changed or databases.sees_otherwise(self.connection)
-        """The connection sees other rows than its neighbours (search_path, role)."""
         self._committing: Invalidation | None = None
         self._raw_transaction = False
         self._primary: bool | None = None
@@ -110,10 +108,17 @@ class ConnectionState:
 
     @property
     def label(self) -> str:
-        name = self.connection.settings_dict["NAME"]
-        if name is not self._named:
-            self._label, self._named = databases.label(self.connection), name
-        return self._label
+        """What names the database in keys. Asked for once a connection, and raises the database's
+        error when it does not answer; reads have it asked by ``sight``."""
+        sight = self.sight
+        try:
+            return sight.label or sight.identify() or labels.by_address(self.connection)
+        except Error as error:
+            interrupts.pass_on(error)
+            raise InvalidationFailed(
+                f"The database could not be asked which one it is ({error}), so nothing that is "
+                "written to it can be invalidated."
+            ) from error
 
     @property
     def in_transaction(self) -> bool:
@@ -160,7 +165,7 @@ class ConnectionState:
             self.pending = Pending()
         return self.pending
 
-    def may_fill(self, tables: Iterator[str] | list[str]) -> bool:
+    def may_fill(self, tables: list[str]) -> bool:
         """Whether what a statement reads now may be stored for others."""
         if self.pending is not None and any(name in self.pending.tables for name in tables):
             return False
@@ -168,16 +173,30 @@ class ConnectionState:
             if self.unseen:
                 return False
             # Only once connected it is known what a pool has handed out.
-            return self._is_primary() and not self.uncached and self.sees_newest()
+            sees = self._is_primary() and self.sight.may_read(tables) and self.sees_newest()
+            return sees and self._knows(tables)
         except Exception as error:
             interrupts.pass_on(error)
             logger.debug("ormcache.fill.refused: %s", error)
             return False
 
+    def _knows(self, tables: Iterable[str]) -> bool:
+        """Whether what is to be stored rests on what is known of the columns of the tables. When
+        something new is learned the next read will."""
+        known, learned = watched_tables(), False
+        for name in tables:
+            table = known[name].table if name in known else None
+            if table is not None:
+                learned |= catalog.learns(self.label, table, self.connection)
+        return not learned
+
     def _is_primary(self) -> bool:
         if self._primary is None:
             self.connection.ensure_connection()
-            self._primary = not databases.is_replica(self.connection)
+            self._primary = not (
+                databases.is_second_address(self.connection)
+                or databases.is_replica(self.connection)
+            )
         return self._primary
 
     def sees_newest(self) -> bool:
@@ -232,8 +251,6 @@ class ConnectionState:
     def fill_refusal(self) -> str:
         """Why ``may_fill`` refuses for any table, in words; empty if it does not, as far as is
         known without asking the database."""
-        if self.uncached:
-            return "the connection may see other rows than others do (search_path, role, tenant)"
         if self._primary is False:
             return "the database server is a replica"
         return self._old_snapshot()
@@ -242,11 +259,6 @@ class ConnectionState:
         """The statement about to run may change the isolation level: ask no more, refuse."""
         self._isolation = _CHANGED
         _remember(_isolated, self.connection.connection)
-
-    def visibility_changes(self) -> None:
-        """The statement about to run changes what the connection sees: cache nothing with it."""
-        self.uncached = True
-        _remember(_seeing_otherwise, self.connection.connection)
 
     # The end of a transaction
 
@@ -263,6 +275,7 @@ class ConnectionState:
 
     def after_commit(self, *, committed: bool = True) -> None:
         """The outcome is known, a rollback perhaps: release the marks."""
+        self.sight.ends()
         pending, self.pending = self.pending, None
         committing, self._committing = self._committing, None
         if self.connection.connection is not None and self._is_pipelined:
@@ -349,14 +362,13 @@ class ConnectionState:
             invalidation.release()
 
     @contextmanager
-    def announcing(self, verb: str, *tables: str) -> Iterator[None]:
-        """Around one statement, which begins with ``verb``, whose effect is noted elsewhere."""
-        before = self.announced, self.announced_verb
-        self.announced, self.announced_verb = frozenset(tables), verb
+    def announcing(self, announcement: Announcement) -> Iterator[None]:
+        """Around the statement of a write that is noted by who announces it."""
+        before, self.announcement = self.announcement, announcement
         try:
             yield
         finally:
-            self.announced, self.announced_verb = before
+            self.announcement = before
 
 
 def is_refusal(connection: BaseDatabaseWrapper, error: Exception) -> bool:

@@ -24,7 +24,7 @@ from ormcache import interrupts, runtime
 from ormcache.conf import OUTBOX
 from ormcache.exceptions import StoreError
 from ormcache.locks import Claim, ExpiringLock
-from ormcache.writes import outbox
+from ormcache.writes import outbox, outboxtable
 from ormcache.writes.outbox import State
 from ormcache.writes.transaction import ConnectionState
 
@@ -73,7 +73,7 @@ class Trust:
         self._store = store
         self._lock = ExpiringLock(_LONGEST)
         self._takes_long_until = 0.0
-        self._has_table = False
+        self._has_table = self._is_warned = False
         self._retry_at = self._clear_at = 0.0
         self._complain_at = -_MINUTE
         self.belief = Belief(store, -1, 0.0, 0.0, False)
@@ -118,10 +118,11 @@ class Trust:
             now = time.monotonic()
         # Before the look: what is lost from now on, and the time it takes, count.
         contact, lasts = self._store.contact, outbox.CALM
-        found = self._look(state) if may_hold else State.EMPTY
-        if found is None:
-            found, lasts = State.EMPTY, _MINUTE
-        is_alert = found is not State.EMPTY
+        if may_hold:
+            is_alert = self._look(state) is not State.EMPTY
+        else:
+            outbox.recall(state.label)
+            is_alert = False
         self._retry_at = 0.0
         renew_at = now if is_alert else now + lasts * _RENEW
         self.belief = Belief(self._store, contact, renew_at, now + lasts, is_alert)
@@ -149,18 +150,18 @@ class Trust:
     def _is_current(self, belief: Belief, until: float) -> bool:
         return belief.contact == self._store.contact and time.monotonic() < until
 
-    def _look(self, state: ConnectionState) -> State | None:
-        """What was found; ``None`` if there is no outbox."""
+    def _look(self, state: ConnectionState) -> State:
+        """What was found. An outbox that is not there is empty: writes were refused."""
         try:
             found = State.WAITING
-            if self._has_table and state.sees_newest():
+            if state.sees_newest():
+                if not self._finds_table(state.connection):
+                    return State.EMPTY
                 found = outbox.look(state.connection)
             is_due = found is not State.EMPTY and time.monotonic() >= self._clear_at
             if found is State.WAITING or is_due:
                 with outbox.own_connection(state.connection) as other:
-                    # Without the table nobody can have put anything: writes were refused.
-                    self._has_table = self._has_table or outbox.exists(other)
-                    return self._replay(other) if self._has_table else None
+                    return self._replay(other) if self._finds_table(other) else State.EMPTY
             return found
         except StoreError:
             raise
@@ -168,6 +169,16 @@ class Trust:
             interrupts.pass_on(error)
             self._complain(error)
             raise StoreError(f"the outbox could not be read: {error}") from error
+
+    def _finds_table(self, connection: Any) -> bool:
+        if not self._has_table:
+            self._has_table = outboxtable.exists(connection)
+            if not self._has_table and not self._is_warned:
+                self._is_warned = True
+                alias = connection.alias
+                text = f"{outboxtable.missing_text(alias)} {outboxtable.missing_hint(alias)}"
+                logger.warning("ormcache.outbox.missing: %s", text)
+        return self._has_table
 
     def _complain(self, error: Exception) -> None:
         """Nothing is cached while this lasts, and nobody is told by an error."""
