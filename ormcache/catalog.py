@@ -15,6 +15,7 @@ import uuid
 from functools import lru_cache
 from typing import Any
 
+from ormcache.modelset import forget_with_models
 from ormcache.partitions import Roster, roster
 from ormcache.schema import Schema, Table
 
@@ -53,6 +54,7 @@ class Catalog:
 
 _NONE: frozenset[str] = frozenset()
 catalog = Catalog()
+forget_with_models(catalog.forget)
 
 
 def roster_in(label: str, vendor: str, table: Table) -> Roster:

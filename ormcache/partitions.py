@@ -11,6 +11,8 @@ from typing import Any
 from django.db import models
 from django.utils.safestring import SafeString
 
+from ormcache import interrupts
+from ormcache.exceptions import Uncacheable
 from ormcache.keys import value_token
 from ormcache.options import options_of
 
@@ -69,7 +71,8 @@ class Partition:
             return None
         try:
             value = self.field.to_python(value)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             return None
         return value if type(value) is self.kind else None
 
@@ -117,7 +120,13 @@ def partition_kind(item: Any) -> type | None:
     return None
 
 
-def final_target(pk: Any) -> Any:
-    while pk.remote_field is not None:
-        pk = pk.target_field
-    return pk
+def final_target(field: Any) -> Any:
+    """The field whose values a field holds: that at the end of its foreign keys.
+
+    Raises ``Uncacheable`` while one of them leads to a model that is not there yet.
+    """
+    while field.remote_field is not None:
+        if isinstance(field.remote_field.model, str):
+            raise Uncacheable(f"{field} leads to {field.remote_field.model}, which is not there")
+        field = field.target_field
+    return field

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
 import django
 from django.conf import settings
 from django.db import connections, models
 
+from ormcache import interrupts
 from ormcache.codec.rows import RowCodec
 from ormcache.codec.values import extension_digest
 from ormcache.conversions import stores_plainly
 from ormcache.digest import code_digest
 from ormcache.exceptions import Uncacheable, Unrepresentable
+from ormcache.modelset import forget_with_models, version
+from ormcache.options import enrolment_of
 from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
 
+T = TypeVar("T")
+
 _INTEGERS = (models.IntegerField, models.AutoField)
+_TABLE, _SCHEMA = "_ormcache_table", "_ormcache_schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,8 @@ class Table:
             return None
         try:
             value = self.pk.to_python(pk)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             return None
         return value if type(value) is self.pk_type else None
 
@@ -92,57 +101,82 @@ class Schema:
 
 
 def is_cached(model: type[models.Model]) -> bool:
-    """Whether ``model`` is a CachedModel (marked so by the class itself: no import upwards)."""
-    return bool(getattr(model, "_ormcache_cached", False))
+    """Whether ``model`` is a CachedModel (marked so by the class itself: no import upwards), or
+    enrolled as one."""
+    return bool(getattr(model, "_ormcache_cached", False)) or enrolment_of(model) is not None
 
 
-@cache
 def schema_of(model: type[models.Model]) -> Schema:
     """The schema of a CachedModel.
 
     Raises ``Uncacheable`` when its rows cannot be cells; the reason is what the check prints.
+    Whether anybody watches its tables is another question: see ``writes.watched``.
     """
-    if not is_cached(model):
-        raise Uncacheable(f"{model._meta.label} is no CachedModel")
-    found = _examine(model._meta.concrete_model or model)
+    current = version()
+    kept = model._meta.__dict__.get(_SCHEMA)
+    if kept is None or kept[0] != current:
+        # With the model, which would not be let go as the key of a memo.
+        kept = model._meta.__dict__[_SCHEMA] = (current, _schema(model))
+    found: Schema | str = kept[1]
     if isinstance(found, str):
         raise Uncacheable(found)
     return found
 
 
-def schema_on(model: type[models.Model], vendor: str) -> Schema:
-    """The schema of a model whose rows can be cells on a database of this kind.
-
-    Raises ``Uncacheable`` otherwise.
-    """
-    schema = schema_of(model)
-    if vendor == "mysql" and any(table.pk_type is str for table in schema.tables):
-        # "a", "A" and "a " are one row there, and would be three cells.
-        raise Uncacheable("text primary keys are compared loosely by this database")
-    return schema
-
-
-def schema_or_none(model: type[models.Model]) -> Schema | None:
-    """The schema, or ``None`` for a model whose rows are not cached."""
-    return _schema_or_none(model)
-
-
-@cache
-def _schema_or_none(model: type[models.Model]) -> Schema | None:
+def _schema(model: type[models.Model]) -> Schema | str:
+    """The schema, or the reason why there is none."""
     if not is_cached(model):
-        return None
+        return f"{model._meta.label} is no CachedModel"
     try:
-        return schema_of(model)
-    except Uncacheable:
-        return None
+        return _understood(_examine, model._meta.concrete_model or model)
+    except Uncacheable as error:
+        return error.reason
 
 
-@cache
 def table_of(model: type[models.Model]) -> Table:
-    """The table of a model's own columns (not those of its parents)."""
+    """The table of a model's own columns (not those of its parents). Raises ``Uncacheable``.
+
+    Kept with the model, while its fields and what the site makes of values are the same: what
+    other models appear changes nothing.
+    """
+    meta: Any = model._meta
+    fields = meta.local_concrete_fields
+    kept: tuple[str, Table] | None = meta.__dict__.get(_TABLE)
+    if (
+        kept is None
+        or kept[0] != loading()
+        or len(kept[1].fields) != len(fields)
+        or not all(map(operator.is_, kept[1].fields, fields))
+    ):
+        made = _understood(_make_table, model)
+        kept = meta.__dict__[_TABLE] = (loading(), made)
+    return kept[1]
+
+
+def forget_table(model: type[models.Model]) -> None:
+    """The options of a model changed."""
+    model._meta.__dict__.pop(_TABLE, None)
+
+
+def _understood(examine: Callable[[Any], T], model: type[models.Model]) -> T:
+    """Raises ``Uncacheable`` whatever is wrong with the model: writes to every other table ask
+    for its table, too."""
+    try:
+        return examine(model)
+    except Uncacheable:
+        raise
+    except Exception as error:
+        interrupts.pass_on(error)
+        raise Uncacheable(f"{model._meta.label} is not understood: {error!r}") from error
+
+
+def _make_table(model: type[models.Model]) -> Table:
     meta: Any = model._meta
     pk = meta.pk
     fields = tuple(meta.local_concrete_fields)
+    for item in fields:
+        if isinstance(item, models.ForeignKey):
+            final_target(item)
     try:
         codec = RowCodec(fields)
     except Unrepresentable as error:
@@ -185,10 +219,7 @@ def loading() -> str:
     return repr((django.VERSION[:2], settings.USE_TZ, zone, zones, driver, extension_digest()))
 
 
-def forget() -> None:
-    """Settings or models changed: everything is worked out again."""
-    for cached in (schema_of, _schema_or_none, table_of, loading):
-        cached.cache_clear()
+forget_with_models(loading.cache_clear)
 
 
 def _examine(model: type[models.Model]) -> Schema | str:
@@ -243,6 +274,8 @@ def _pk_type(model: type[models.Model]) -> type:
     if pk is None or not getattr(pk, "column", None):
         raise Uncacheable(f"{model._meta.label} has a composite primary key")
     target = final_target(pk)
+    if target is None:
+        raise Uncacheable(f"the primary key of {model._meta.label} leads to no model yet")
     if hasattr(target, "from_db_value"):
         raise Uncacheable(f"the primary key of {model._meta.label} has a from_db_value of its own")
     if not stores_plainly(pk):

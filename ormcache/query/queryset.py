@@ -17,15 +17,16 @@ from django.db.models.query import (
     ValuesListIterable,
 )
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
 from ormcache.conf import timeout_seconds
 from ormcache.databases import is_copy
-from ormcache.exceptions import StoreError, Uncacheable
+from ormcache.exceptions import Uncacheable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import analysis, fingerprint
 from ormcache.query.bypass import bypassed
 from ormcache.query.explain import explain
 from ormcache.query.explanation import Explanation
+from ormcache.query.genuine import over_cached, overridden, own_compiler
 from ormcache.query.instances import builder
 from ormcache.query.lists import (
     PLAIN_OPTIONS,
@@ -35,15 +36,16 @@ from ormcache.query.lists import (
     read_data,
 )
 from ormcache.query.named import named_pk, named_pks
-from ormcache.query.pointers import Pointers, plain
+from ormcache.query.pointers import Pointers
 from ormcache.query.rows import read_row
-from ormcache.query.select import loaded
+from ormcache.query.select import Row, as_loaded
 from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
-from ormcache.schema import schema_on, schema_or_none
+from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.announce import insert, literal_pks, touching, updating
+from ormcache.writes.watched import schema_on, schema_or_none
 
 _M = TypeVar("_M", bound=models.Model)
 _LONGEST_KEY = 10_000
@@ -52,6 +54,7 @@ _LONGEST_KEY = 10_000
 class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     """A QuerySet that reads through the cache and announces what it writes."""
 
+    _is_caching_queryset = True
     _cache_options: EntryOptions = PLAIN_OPTIONS
 
     if TYPE_CHECKING:
@@ -76,7 +79,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         """A clone with options for its list entry; this queryset is left as it is.
 
         ``key`` replaces the computed fingerprint: the entry answers every query of this shape
-        and these partitions that names the key, whatever its other values. ``timeout``: seconds,
+        that names the key and speaks of the same rows, whatever it compares them with.
+        ``timeout``: seconds,
         a timedelta, ``None`` for no expiry. ``depends_on``: instances, models or querysets whose
         change invalidates the entry too. Raises ``TypeError`` or ``ValueError`` for anything else.
         """
@@ -103,7 +107,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         """Drop this queryset's cached entry now. Runs no SQL, returns nothing."""
         try:
             self._list_entry().drop()
-        except (StoreError, Uncacheable) as error:
+        except Exception as error:
             count_uncached(error)
 
     def execute(self) -> None:
@@ -141,23 +145,32 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if self._cache_options.key is not None and (args or kwargs):
             # The key names the list, not whichever row is asked of it.
             return self._without_key().get(*args, **kwargs)
-        pk = None if _is_down() else named_pk(self, args, kwargs)
-        if pk is not None and self._uses_cache():
-            try:
-                return self._get_row(pk)
-            except Uncacheable as error:
-                count_uncached(error)
-        return super().get(*args, **kwargs)
+        try:
+            pk = None if _is_down() else named_pk(self, args, kwargs)
+            if pk is not None and self._uses_cache():
+                using = self._primary()
+                schema = schema_on(self.model, connections[using].vendor)
+                row = read_row(schema, pk, using)
+            else:
+                schema = None
+        except Exception as error:
+            count_uncached(error)
+            schema = None
+        if schema is None:
+            return super().get(*args, **kwargs)
+        return self._instance(schema, row, using)
 
     def count(self) -> int:
         if self._result_cache is not None or not self._uses_cache():
             return super().count()
-        return int(self._data(b"count", QuerySet.count, _is_count))
+        found = self._data("count", QuerySet.count, _is_count)
+        return super().count() if found is None else int(found)
 
     def exists(self) -> bool:
         if self._result_cache is not None or not self._uses_cache():
             return super().exists()
-        return bool(self._data(b"exists", QuerySet.exists, _is_bool))
+        found = self._data("exists", QuerySet.exists, _is_bool)
+        return super().exists() if found is None else bool(found)
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         run = super().aggregate
@@ -165,11 +178,12 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             return run(*args, **kwargs)
         args, kwargs = ordered_arguments(args, kwargs)
         try:
-            self._check_lists()
+            self._check("aggregate")
             # As in Django, where a positional expression takes the place of its namesake.
             named = kwargs | {arg.default_alias: arg for arg in args}
             walked = fingerprint.walk_aggregate(self.query, named)
         except Exception as error:
+            interrupts.pass_on(error)
             # Django says best what is wrong with the expressions.
             if isinstance(error, Uncacheable):
                 count_uncached(error)
@@ -186,70 +200,93 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         return found
 
     def _fetch_all(self) -> None:
-        if self._result_cache is None:
-            self._result_cache = self._fetch() if self._uses_cache() else plain(self)
-        if self._prefetch_related_lookups and not self._prefetch_done:
-            self._prefetch_related_objects()
+        if self._result_cache is None and self._uses_cache():
+            self._result_cache = self._fetch()
+        super()._fetch_all()
 
-    def _fetch(self) -> list[Any]:
-        kind = self._iterable_class
+    def _fetch(self) -> list[Any] | None:
+        """The result, ``None`` if it is not cached."""
+        kind: Any = self._iterable_class
+        if kind is ModelIterable:
+            return self._cached_models()
+        if kind in SHAPES:
+            return self._fetch_values()
+        if issubclass(kind, ModelIterable):
+            return list(over_cached(kind)(self))
+        count_uncached(Uncacheable(f"{kind.__name__} is a shape of its own"))
+        return None
+
+    def _cached_models(self) -> list[Any] | None:
+        """The instances of Django's own iterable, ``None`` if they are not cached."""
         try:
-            if kind is ModelIterable:
-                pointers = Pointers(self, self._primary())
-                pks = named_pks(self)
-                if pks is not None and not pointers.needs_entry:
-                    return pointers.by_pks(pks)
+            self._check_own("list")
+            pointers = Pointers(self, self._primary())
+            pks = None if pointers.needs_entry else named_pks(self)
+            if pks is None:
                 self._check_lists()
-                return pointers.by_list()
-            if kind in SHAPES:
-                return self._fetch_values()
-        except Uncacheable as error:
+        except Exception as error:
             count_uncached(error)
-        return plain(self)
+            return None
+        return pointers.by_list() if pks is None else pointers.by_pks(pks)
 
-    def _fetch_values(self) -> list[Any]:
+    def _fetch_values(self) -> list[Any] | None:
         """values() and values_list(): one entry for all their shapes, as lists of columns."""
         width = len(names(self))
 
         def is_rows(found: Any) -> bool:
+            # A combination has a further column where it is ordered by one it does not select.
             return type(found) is list and all(
-                type(row) is list and len(row) == width for row in found
+                type(row) is list and len(row) >= width for row in found
             )
 
-        rows = self._data(b"values", lambda on: list(map(list, ValuesListIterable(on))), is_rows)
+        rows = self._data("values", _rows_of, is_rows)
+        if rows is None:
+            return None
         shaped: list[Any] = SHAPES[self._iterable_class](self, rows)
         return shaped
 
-    def _data(self, kind: bytes, run: Any, is_valid: Any) -> Any:
+    def _data(self, kind: str, run: Any, is_valid: Any) -> Any:
+        """A result that is data, ``None`` if it is not cached."""
         try:
-            self._check_lists()
+            self._check(kind if kind != "values" else "list")
             structure, values = fingerprint.walk(self.query)
-        except Uncacheable as error:
+            primary = self._primary()
+        except Exception as error:
             count_uncached(error)
-            return run(self)
-        primary = self._primary()
+            return None
         walked = (structure, values, self.query)
-        return read_data(self, kind, walked, primary, lambda: run(self._on(primary)), is_valid)
+        return read_data(
+            self, kind.encode(), walked, primary, lambda: run(self._on(primary)), is_valid
+        )
+
+    def _check(self, shortcut: str) -> None:
+        """Raise ``Uncacheable`` unless a list entry may answer for this method."""
+        self._check_own(shortcut)
+        self._check_lists()
+
+    def _check_own(self, shortcut: str) -> None:
+        reason = overridden(type(self), shortcut)
+        if reason:
+            raise Uncacheable(reason)
 
     def _on(self, primary: str) -> Any:
-        """This queryset, reading from the primary database, where a fill has to read."""
+        """This queryset, reading from the primary database, where a fill has to read. Of Django's
+        own class: a copy made by a project's would be another query where that adds to copies."""
         if self._db == primary:
             return self
-        clone = self._chain()  # type: ignore[attr-defined]
-        clone._db = primary
-        return clone
+        on: Any = QuerySet.__new__(QuerySet)
+        on.__dict__.update(self.__dict__)
+        on._db, on._query, on._deferred_filter = primary, self.query, None
+        return on
 
-    def _get_row(self, pk: Any) -> _M:
-        using = self._primary()
-        schema = schema_on(self.model, connections[using].vendor)
-        row = read_row(schema, pk, using)
+    def _instance(self, schema: Schema, row: Row | None, using: str) -> _M:
         if row is None:
             model: Any = self.model
             raise model.DoesNotExist(
                 f"{self.model._meta.object_name} matching query does not exist."
             )
         if schema.raw:
-            row = loaded(schema.model, schema.attnames, schema.raw, row, using)
+            row = as_loaded(schema.model, schema.attnames, schema.raw, row, using)
         build = builder(self.model, schema.attnames, self.db, getattr(self, "_fetch_mode", None))
         return build(row)  # type: ignore[no-any-return]
 
@@ -265,8 +302,11 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             # Not even the key is worth its time then.
             counters["store_down"] += 1
             return False
-        query = self.query
-        return not (query.select_for_update or connections[self.db].needs_rollback)
+        connection = connections[self.db]
+        if reason := own_compiler(connection.ops):
+            count_uncached(Uncacheable(reason))
+            return False
+        return not (self.query.select_for_update or connection.needs_rollback)
 
     def _primary(self) -> str:
         """The alias whose cells answer: that of the primary, if reads are routed to a replica."""
@@ -279,7 +319,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
 
     def _entry_kind(self) -> bytes | None:
         """The kind of this queryset's list entry, ``None`` for results of any other shape."""
-        if self._iterable_class is ModelIterable:
+        if issubclass(self._iterable_class, ModelIterable):
             return b"rows"
         return b"values" if self._iterable_class in SHAPES else None
 
@@ -341,7 +381,10 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         except FieldDoesNotExist:
             # Django says best what is wrong with it, unless a queryset further down knows it.
             return False
-        return all(field.model is model and not field.primary_key for field in fields)  # type: ignore[union-attr]
+        return all(
+            field.concrete and field.model is model and not getattr(field, "primary_key", True)
+            for field in fields
+        )
 
     def _own_condition(self) -> Any:
         """A query for the same rows, if a row's own columns alone tell whether it is one."""
@@ -352,7 +395,9 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         name = self.model._meta.db_table
         try:
             plan = analysis.plan(query, fingerprint.walk(query)[0])
-        except Uncacheable:
+        except Exception as error:
+            if not isinstance(error, Uncacheable):
+                count_uncached(error)
             return None
         if (
             query.where.contains_aggregate
@@ -411,6 +456,15 @@ def _is_down() -> bool:
     """Whether the store is known not to answer."""
     cache = runtime.built()
     return cache is not None and cache.store.is_down
+
+
+def _rows_of(queryset: Any) -> list[Any]:
+    # Compiling a combination may add columns to its query, and to what its clones share with it.
+    query = queryset.query.chain()
+    if query.selected is not None:
+        query.selected = dict(query.selected)
+    plain: Any = QuerySet(queryset.model, query=query, using=queryset.db)
+    return list(map(list, ValuesListIterable(plain)))
 
 
 def _is_count(found: Any) -> bool:

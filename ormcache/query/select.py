@@ -62,7 +62,7 @@ def _rows(schema: Schema, pks: list[Any], connection: Any) -> Iterable[Row]:
     return [_converted(row, statement.convert, connection) for row in rows]
 
 
-def loaded(
+def as_loaded(
     model: type[models.Model], attnames: tuple[str, ...], raw: Sequence[int], row: Row, using: str
 ) -> Row:
     """The values Django would load, of a row as a cell holds it: those of its ``raw`` positions

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.db import models
 from django.db.models.fields import AutoFieldMixin
 
 from ormcache.schema import Table
@@ -70,8 +71,11 @@ def note_update(
         writes.write_row(key, values)
 
 
-def note_inserts(writes: TableWrites, announced: Announcement, returned: Any) -> None:
-    """Note what an INSERT has added; ``returned`` are the columns it gave back, row by row."""
+def note_inserts(
+    writes: TableWrites, model: type[models.Model], announced: Announcement, returned: Any
+) -> None:
+    """Note what an INSERT of ``model`` has added; ``returned`` are the columns it gave back, row
+    by row."""
     table = writes.table
     if table is None:
         return
@@ -87,7 +91,7 @@ def note_inserts(writes: TableWrites, announced: Announcement, returned: Any) ->
             return
         rows += found
         replaced.update(statement.replaced)
-    keys = _returned_pks(table, returned, len(rows))
+    keys = _returned_pks(table, model, returned, len(rows))
     if replaced:
         _note_upserts(writes, keys, replaced)
         return
@@ -115,15 +119,16 @@ def _is_generated(table: Table, values: dict[str, Any]) -> bool:
     return isinstance(field, AutoFieldMixin) and (given is None or given is UNKNOWN)
 
 
-def _returned_pks(table: Table, returned: Any, count: int) -> list[Any]:
-    """The keys an INSERT returned, ``None`` for each where it returned none."""
-    names = [field.attname for field in table.model._meta.db_returning_fields]
+def _returned_pks(table: Table, model: type[models.Model], returned: Any, count: int) -> list[Any]:
+    """The keys an INSERT of ``model`` returned, ``None`` for each where it returned none."""
+    # Of several models with one table, it is not surely this one that the table's are those of.
+    columns = [field.column for field in model._meta.db_returning_fields]
     if (
         not isinstance(returned, list)
         or len(returned) != count
-        or table.pk.attname not in names
-        or any(len(row) != len(names) for row in returned)
+        or table.pk_column not in columns
+        or any(len(row) != len(columns) for row in returned)
     ):
         return [None] * count
-    position = names.index(table.pk.attname)
+    position = columns.index(table.pk_column)
     return [table.normalise(row[position]) for row in returned]
