@@ -249,10 +249,11 @@ def test_abstract_models_between_keep_the_managers() -> None:
             class Meta(Middle.Meta):
                 app_label = "testapp"
 
-    assert "named" == Thing._default_manager.name
-    assert "objects" == Thing._base_manager.name
-    assert isinstance(Thing.objects.all(), OpenQuerySet)
-    assert isinstance(Thing.objects.all(), CachedQuerySet)
+    made: Any = Thing
+    assert "named" == made._default_manager.name
+    assert "objects" == made._base_manager.name
+    assert isinstance(made.objects.all(), OpenQuerySet)
+    assert isinstance(made.objects.all(), CachedQuerySet)
 
 
 def test_a_manager_called_nocache_stays_plain() -> None:
