@@ -159,6 +159,16 @@ def _inherit_ordering(model: type[models.Model]) -> None:
             setattr(meta, name, getattr(parent._meta, name))
 
 
+def disown(model: type[models.Model]) -> None:
+    """Leave a model's managers as they were before ``adopt``."""
+    meta: Any = model._meta
+    kind: Any = type(meta)
+    if issubclass(kind, CachingOptions):
+        meta.__class__ = kind.__bases__[1]
+    for name in _FOUND:
+        meta.__dict__.pop(name, None)
+
+
 @cache
 def _options_class(kind: Any) -> type:
     return types.new_class(kind.__name__, (CachingOptions, kind))

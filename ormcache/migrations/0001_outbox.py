@@ -2,6 +2,16 @@ from __future__ import annotations
 
 from django.db import migrations, models
 
+from ormcache.writes.outboxtable import is_made
+
+
+class CreateOnce(migrations.CreateModel):
+    """Leaves a table alone that was made before the first migration (see ``outboxtable``)."""
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        if schema_editor.collect_sql or not is_made(schema_editor.connection):
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -9,7 +19,7 @@ class Migration(migrations.Migration):
     dependencies = []
 
     operations = [
-        migrations.CreateModel(
+        CreateOnce(
             name="OutboxEntry",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
