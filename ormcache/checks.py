@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core import checks
 from django.db import models
 
+from ormcache import backends
 from ormcache.conf import OUTBOX, Config, parse
 from ormcache.exceptions import Uncacheable
 from ormcache.managers import CacheManager
@@ -51,16 +52,10 @@ def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
 
 
 def _check_alias(config: Config) -> list[checks.CheckMessage]:
-    if config.cache is None:
+    found = None if config.cache is None else backends.problem(config.cache)
+    if found is None:
         return []
-    if config.cache not in settings.CACHES:
-        text = f'ORMCACHE["CACHE"] names {config.cache!r}, but CACHES has no such alias.'
-        hint = f"It has {', '.join(sorted(settings.CACHES))}."
-    elif "django_redis" not in str(settings.CACHES[config.cache].get("BACKEND", "")):
-        text = f'ORMCACHE["CACHE"] names {config.cache!r}, which does not use django-redis.'
-        hint = 'Use an alias with the backend "django_redis.cache.RedisCache", or "URL".'
-    else:
-        return []
+    text, hint = found
     return [checks.Error(text, hint=f"{hint} {_docs('ormcache.E004')}", id="ormcache.E004")]
 
 

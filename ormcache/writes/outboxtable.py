@@ -58,7 +58,7 @@ def missing_from(alias: str) -> bool:
     connection = connections[alias]
     if is_private(connection):
         return False
-    matter = (watched.model for watched in watched_tables().values())
+    matter = [each.model for each in watched_tables().values() if each.model is not None]
     if not any(router.allow_migrate_model(alias, model) for model in matter):
         return False
     return not exists(connection)
