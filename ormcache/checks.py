@@ -14,9 +14,10 @@ from django.db import models
 
 from ormcache import backends
 from ormcache.conf import OUTBOX, Config, parse
+from ormcache.enrolment import is_glob, matching, patterns, refusal
 from ormcache.exceptions import Uncacheable
 from ormcache.managers import CacheManager
-from ormcache.options import options_of, read_options
+from ormcache.options import enrolment_of, options_of, read_mapping, read_options
 from ormcache.partitions import partition_kind
 from ormcache.schema import is_cached, schema_of
 from ormcache.writes import outboxtable
@@ -27,6 +28,8 @@ _DOCS = "See docs/reference/checks.rst#"
 def register() -> None:
     checks.register(check_setting)
     checks.register(check_models, checks.Tags.models)
+    checks.register(check_enrolment, checks.Tags.models)
+    checks.register(check_relations, checks.Tags.models)
     checks.register(check_outbox, checks.Tags.database)
 
 
@@ -97,7 +100,7 @@ def check_models(
 def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
     found: list[checks.CheckMessage] = [
         checks.Error(str(error), hint=_docs("ormcache.E005"), obj=model, id="ormcache.E005")
-        for error in read_options(model)[1]
+        for error in (() if enrolment_of(model) else read_options(model)[1])
     ]
     found += _check_partitions(model)
     try:
@@ -173,6 +176,78 @@ def _partition_problem(model: type[models.Model], name: str) -> tuple[str, str]:
     meant = by_attname.get(name) or (close[0] if close else "")
     hint = f'Did you mean "{meant}"?' if meant else f"Fields are {', '.join(sorted(known))}."
     return ", which is no field", hint
+
+
+def check_enrolment(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """``ORMCACHE["MODELS"]``: whether every key finds a model, and every option is one."""
+    found: list[checks.CheckMessage] = []
+    for pattern, options in patterns().items():
+        where = f'ORMCACHE["MODELS"]["{pattern}"]'
+        problems = [_enrolment_problem(pattern)]
+        for error in read_mapping(options or {}):
+            name, _, text = error.partition(" ")
+            problems.append((f'["{name}"] {text}', ""))
+        found += [
+            checks.Error(
+                where + text, hint=f"{hint} {_docs('ormcache.E008')}".lstrip(), id="ormcache.E008"
+            )
+            for text, hint in problems
+            if text
+        ]
+    return found
+
+
+def _enrolment_problem(pattern: str) -> tuple[str, str]:
+    """What is wrong with a key of ``MODELS`` and how to mend it; empty if nothing is."""
+    models = apps.get_models(include_auto_created=True, include_swapped=True)
+    found = list(matching(pattern, models))
+    if found:
+        reasons = [refusal(model, pattern) for model in found]
+        if is_glob(pattern) or not reasons[0]:
+            return "", ""
+        return f" names a model that {reasons[0]}.", ""
+    labels = {model._meta.label.lower(): model._meta.label for model in apps.get_models()}
+    names = {config.label.lower(): f"{config.label}.*" for config in apps.get_app_configs()}
+    if pattern.lower() in names:
+        return " names no model.", f'Did you mean "{names[pattern.lower()]}"?'
+    close = difflib.get_close_matches(pattern.lower(), labels | names, n=1)
+    hint = f'Did you mean "{(labels | names)[close[0]]}"?' if close else ""
+    return " names no model.", hint or 'Write an application and a model, as in "auth.User".'
+
+
+def check_relations(
+    app_configs: Iterable[Any] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """Models that are not cached and that foreign keys of cached ones lead to."""
+    configs = apps.get_app_configs() if app_configs is None else app_configs
+    referrers: dict[type[models.Model], list[str]] = {}
+    for config in configs:
+        for model in config.get_models():
+            if not is_cached(model) or model._meta.proxy:
+                continue
+            for field in model._meta.local_fields:
+                target: Any = field.remote_field and field.remote_field.model
+                if target and not isinstance(target, str) and not is_cached(target):
+                    referrers.setdefault(target, []).append(f"{model._meta.label}.{field.name}")
+    left_out = [pattern for pattern, options in patterns().items() if options is None]
+    return [
+        _uncached_target(target, names)
+        for target, names in referrers.items()
+        if not any(any(matching(pattern, [target])) for pattern in left_out)
+    ]
+
+
+def _uncached_target(target: type[models.Model], names: list[str]) -> checks.CheckMessage:
+    label, count = target._meta.label, len(names)
+    others = f" and {count - 1} more" if count > 1 else ""
+    return checks.Info(
+        f"{label} is not cached. Foreign keys lead to it ({names[0]}{others}): what they lead to "
+        "is read from the database, and so are lists that follow them with select_related().",
+        hint=f'Add "{label}": {{}} to ORMCACHE["MODELS"], or "{label}": None to leave it so. '
+        f"{_docs('ormcache.W005')}",
+        obj=target,
+        id="ormcache.W005",
+    )
 
 
 def _docs(check: str) -> str:

@@ -7,7 +7,7 @@ a subclass that changes none of them converts as its base does.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -17,7 +17,7 @@ from django.db.models.lookups import Exact, In, IntegerFieldExact, IsNull
 
 EXACT = frozenset({Exact, IntegerFieldExact, RelatedExact})
 """The lookups known as ``exact`` of Django's fields that compare values as they are."""
-_COMPARISONS = {
+_COMPARISONS: dict[Any, str] = {
     **dict.fromkeys(EXACT, "exact"),
     **dict.fromkeys((In, RelatedIn), "in"),
     **dict.fromkeys((IsNull, RelatedIsNull), "isnull"),
@@ -58,13 +58,26 @@ def stores_plainly(field: Any) -> bool:
     )
 
 
+def loads_plainly(field: Any, is_stable: Callable[[type], bool]) -> bool:
+    """Whether what a column is loaded as follows from what it holds: by Django's own code, or by
+    that of a class of which ``is_stable`` says so."""
+    if is_stable(type(field)):
+        return True
+    if isinstance(field, models.JSONField) and field.decoder is not None:
+        return False
+    return _is_django(field, _FROM_COLUMN) and all(
+        loads_plainly(part, is_stable) for part in _parts(field)
+    )
+
+
 _PLAIN_ENCODERS = (None, json.JSONEncoder, DjangoJSONEncoder)
 
 
 def _parts(field: Any) -> Iterable[Any]:
     """The fields that a field leaves the conversion to."""
     if field.remote_field is not None:
-        yield field.target_field
+        # The other end of a relation is one field or, by a foreign object, several.
+        yield from getattr(field, "foreign_related_fields", ())
     for name in ("base_field", "output_field"):
         part = vars(field).get(name)
         if part is not None:
@@ -74,12 +87,12 @@ def _parts(field: Any) -> Iterable[Any]:
 def _is_django(field: Any, names: Iterable[str]) -> bool:
     own = vars(field)
     return all(
-        _is_of_django(own[name] if name in own else getattr(type(field), name, None))
+        is_of_django(own[name] if name in own else getattr(type(field), name, None))
         for name in names
     )
 
 
-def _is_of_django(method: Any) -> bool:
+def is_of_django(method: Any) -> bool:
     """Whether a method, or none at all, is what Django ships."""
     if isinstance(method, property):
         method = method.fget

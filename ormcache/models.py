@@ -10,6 +10,7 @@ from django.db.models.signals import class_prepared
 from ormcache.adoption import adopt
 from ormcache.managers import CacheManager
 from ormcache.query.bypass import bypass
+from ormcache.schema import is_cached
 
 
 class CachedModel(models.Model):
@@ -88,8 +89,8 @@ class OutboxEntry(models.Model):
 def _make_managers_cache(sender: type[models.Model], **kwargs: Any) -> None:
     """The automatic through models of a cached model cache, too: they announce what they write,
     so that one row's links changing leaves the links of other rows alone."""
-    owner = sender._meta.auto_created or sender
-    if getattr(owner, "_ormcache_cached", False):
+    owner: Any = sender._meta.auto_created or sender
+    if is_cached(owner):
         adopt(sender)
 
 

@@ -7,14 +7,22 @@ import operator
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from django.db import models
+import django
+from django.conf import settings
+from django.db import connections, models
 
+from ormcache import interrupts
 from ormcache.codec.rows import RowCodec
+from ormcache.codec.values import extension_digest
 from ormcache.conversions import stores_plainly
+from ormcache.digest import code_digest
 from ormcache.exceptions import Uncacheable, Unrepresentable
-from ormcache.modelset import version
+from ormcache.modelset import forget_with_models, version
+from ormcache.options import enrolment_of
 from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
 
 T = TypeVar("T")
@@ -60,7 +68,8 @@ class Table:
             return None
         try:
             value = self.pk.to_python(pk)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             return None
         return value if type(value) is self.pk_type else None
 
@@ -78,6 +87,8 @@ class Schema:
     attnames: tuple[str, ...]
     sources: tuple[tuple[int, int], ...]
     mutable: bool
+    raw: tuple[int, ...]
+    """The positions of values that stand in a row as the driver gave them."""
     pk_position: int
 
     @property
@@ -90,8 +101,9 @@ class Schema:
 
 
 def is_cached(model: type[models.Model]) -> bool:
-    """Whether ``model`` is a CachedModel (marked so by the class itself: no import upwards)."""
-    return bool(getattr(model, "_ormcache_cached", False))
+    """Whether ``model`` is a CachedModel (marked so by the class itself: no import upwards), or
+    enrolled as one."""
+    return bool(getattr(model, "_ormcache_cached", False)) or enrolment_of(model) is not None
 
 
 def schema_of(model: type[models.Model]) -> Schema:
@@ -124,18 +136,21 @@ def _schema(model: type[models.Model]) -> Schema | str:
 def table_of(model: type[models.Model]) -> Table:
     """The table of a model's own columns (not those of its parents). Raises ``Uncacheable``.
 
-    Kept with the model, while its fields are the same: what other models appear changes nothing.
+    Kept with the model, while its fields and what the site makes of values are the same: what
+    other models appear changes nothing.
     """
     meta: Any = model._meta
     fields = meta.local_concrete_fields
-    known: Table | None = meta.__dict__.get(_TABLE)
+    kept: tuple[str, Table] | None = meta.__dict__.get(_TABLE)
     if (
-        known is None
-        or len(known.fields) != len(fields)
-        or not all(map(operator.is_, known.fields, fields))
+        kept is None
+        or kept[0] != loading()
+        or len(kept[1].fields) != len(fields)
+        or not all(map(operator.is_, kept[1].fields, fields))
     ):
-        known = meta.__dict__[_TABLE] = _understood(_make_table, model)
-    return known
+        made = _understood(_make_table, model)
+        kept = meta.__dict__[_TABLE] = (loading(), made)
+    return kept[1]
 
 
 def forget_table(model: type[models.Model]) -> None:
@@ -151,6 +166,7 @@ def _understood(examine: Callable[[Any], T], model: type[models.Model]) -> T:
     except Uncacheable:
         raise
     except Exception as error:
+        interrupts.pass_on(error)
         raise Uncacheable(f"{model._meta.label} is not understood: {error!r}") from error
 
 
@@ -165,8 +181,11 @@ def _make_table(model: type[models.Model]) -> Table:
         codec = RowCodec(fields)
     except Unrepresentable as error:
         raise Uncacheable(f"a field has no exact encoding: {error}") from error
-    shape = [meta.db_table, codec.token]
-    shape += [f"{item.attname}|{item.column}" for item in fields]
+    shape = [meta.db_table, codec.token, loading()]
+    # What the driver gives of a column follows from how it is selected, too.
+    shape += [
+        f"{item.attname}|{item.column}|{code_digest(type(item).select_format)}" for item in fields
+    ]
     found = tuple(partitions(model, fields))
     return Table(
         name=meta.db_table,
@@ -184,6 +203,23 @@ def _make_table(model: type[models.Model]) -> Table:
         plain=frozenset(item.column for item in fields if stores_plainly(item)),
         is_link=bool(meta.auto_created),
     )
+
+
+@cache
+def loading() -> str:
+    """What values are loaded as, as far as the site decides: a deployment that changes it shares
+    no rows and lists of values with the one before."""
+    zones = sorted(
+        (alias, str(options["TIME_ZONE"]))
+        for alias, options in connections.settings.items()
+        if options.get("TIME_ZONE")
+    )
+    zone = "" if settings.USE_TZ else settings.TIME_ZONE
+    driver = "psycopg" if find_spec("psycopg") else ""
+    return repr((django.VERSION[:2], settings.USE_TZ, zone, zones, driver, extension_digest()))
+
+
+forget_with_models(loading.cache_clear)
 
 
 def _examine(model: type[models.Model]) -> Schema | str:
@@ -210,6 +246,7 @@ def _examine(model: type[models.Model]) -> Schema | str:
         attnames=attnames,
         sources=tuple(sources),
         mutable=any(table.codec.mutable for table in tables),
+        raw=tuple(i for i, (table, at) in enumerate(sources) if at in tables[table].codec.raw),
         pk_position=attnames.index(meta.pk.attname),
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import models
@@ -18,9 +18,10 @@ from ormcache.modelset import forget_with_models
 from ormcache.partitions import Partition
 from ormcache.query import analysis, fingerprint
 from ormcache.query.memo import Memo
+from ormcache.query.outputs import conversion
 from ormcache.query.restrictions import Restriction, restrictions
 from ormcache.query.rows import read_row
-from ormcache.schema import Table
+from ormcache.schema import Table, loading
 from ormcache.writes.watched import WatchList, schema_on, watch_list, watched_tables
 
 EVERY_COLUMN = frozenset({"*"})
@@ -51,6 +52,8 @@ class Template:
     restrictions: tuple[Restriction, ...]
     coarse: Dependencies
     """By whole tables, whatever values are named."""
+    converted: str
+    """What a project's own code makes of the values selected, in words."""
 
     def bind(self, query: Any) -> Dependencies:
         """The dependencies of ``query``, narrowed to the partitions it names."""
@@ -86,19 +89,29 @@ _templates: Memo[tuple[str, str, int, Any, WatchList], Template] = Memo(4096)
 _bound: Memo[tuple[Template, Tokens], Dependencies] = Memo(8192)
 
 
-def of_query(query: Any, structure: Any, label: str, vendor: str) -> Template:
+_NONE: frozenset[str] = frozenset()
+
+
+def of_query(
+    query: Any, structure: Any, label: str, vendor: str, secured: frozenset[str] = _NONE
+) -> Template:
     """What a query depends on in the database ``label``; remembered by its structure.
+    ``secured``: tables whose rows the database picks out by any of their columns.
 
     Raises ``Uncacheable`` when it reads a table nobody watches.
     """
     cache = runtime.current()
-    memo = (cache.config.namespace, label, catalog.version, structure, watch_list())
+    shape = (structure, secured) if secured else structure
+    memo = (cache.config.namespace, label, catalog.version, shape, watch_list())
     found = _templates.get(memo)
     if found is None:
         plan = analysis.plan(query, structure)
+        if not secured.isdisjoint(plan.tables):
+            widened = {name: EVERY_COLUMN for name in plan.tables if name in secured}
+            plan = replace(plan, tables={**plan.tables, **widened})
         coarse = _coarse(plan, label, vendor)
         narrow = tuple(restrictions(query, plan, label, vendor))
-        found = _templates[memo] = Template(plan, label, narrow, coarse)
+        found = _templates[memo] = Template(plan, label, narrow, coarse, conversion(query))
     return found
 
 
@@ -112,7 +125,7 @@ forget_with_models(forget)
 
 def _coarse(plan: analysis.Plan, label: str, vendor: str) -> Dependencies:
     found = Dependencies()
-    shape = hashlib.blake2b(digest_size=8)
+    shape = hashlib.blake2b(loading().encode(), digest_size=8)
     for name in sorted(plan.tables):
         _add_table(found, name, plan.tables[name], label, vendor)
         shape.update(_shape(name).encode())
@@ -136,10 +149,11 @@ def _table_stamps(name: str, columns: frozenset[str], label: str) -> list[bytes]
     if watched is None:
         raise Uncacheable(f"it reads the table {name!r}, whose writes are not watched")
     keys = runtime.current().keys(label, name)
-    table = watched.table
-    if table is None:
-        return [keys.lists]
-    named = _named_columns(table, columns)
+    if watched.table is None:
+        # Writers that know a model of this table whose rows are cells tell its columns apart.
+        named = sorted(_columns(name) if columns == EVERY_COLUMN else columns)
+    else:
+        named = _named_columns(watched.table, columns)
     return [keys.lists, keys.rows, *(keys.column(column) for column in named)]
 
 
@@ -168,14 +182,28 @@ def _named_columns(table: Table, columns: frozenset[str]) -> list[str]:
     return sorted(columns)
 
 
+def _columns(name: str) -> frozenset[str]:
+    return frozenset(field.column for field in _fields(name))
+
+
+def _fields(name: str) -> Sequence[Any]:
+    model = watched_tables()[name].model
+    return model._meta.local_concrete_fields if model else ()
+
+
 def _shape(name: str) -> str:
     """The columns of a table as this version of the code knows them."""
-    model = watched_tables()[name].model
-    fields = model._meta.local_concrete_fields if model else ()
-    return ";".join([name, *(f"{f.attname},{f.column},{f.get_internal_type()}" for f in fields)])
+    shown = (f"{each.attname},{each.column},{each.get_internal_type()}" for each in _fields(name))
+    return ";".join([name, *shown])
 
 
-def declared(items: Iterable[Any], label: str, vendor: str, using: str | None) -> Dependencies:
+def declared(
+    items: Iterable[Any],
+    label: str,
+    vendor: str,
+    using: str | None,
+    secured: frozenset[str] = _NONE,
+) -> Dependencies:
     """What ``cache(depends_on=…)`` names: instances, models and querysets.
 
     An instance stands for its row: the nonce of its cell, which every write drops. Its row is
@@ -185,7 +213,7 @@ def declared(items: Iterable[Any], label: str, vendor: str, using: str | None) -
     for item in items:
         if isinstance(item, QuerySet):
             structure, _ = fingerprint.walk(item.query)
-            one = of_query(item.query, structure, label, vendor).coarse
+            one = of_query(item.query, structure, label, vendor, secured).coarse
             found.stamps += one.stamps
             found.tables += one.tables
             found.rosters |= one.rosters

@@ -141,7 +141,8 @@ class _Findings:
         queryset, label = self.queryset, self.state.label
         options = queryset._cache_options
         self.timeout = _timeout(options.timeout, queryset.model)
-        template = dependencies.of_query(query, structure, label, self.connection.vendor)
+        vendor, secured = self.connection.vendor, self.state.sight.secured
+        template = dependencies.of_query(query, structure, label, vendor, secured)
         self.depends_on += reliance.of_template(template, query)
         self.depends_on += reliance.of_declared(options.depends_on, label, self.connection.vendor)
         entry = ListEntry(queryset, kind, structure, values, query, self.using, to_read=False)
@@ -171,8 +172,9 @@ def _switched_off(queryset: Any) -> list[str]:
         reasons.append(reason)
     if connections[queryset.db].needs_rollback:
         reasons.append("the transaction is broken and has to be rolled back")
-    if state_of(connection).uncached:
-        reasons.append(state_of(connection).fill_refusal())
+    sight = state_of(connection).sight
+    if not sight.may_read([queryset.model._meta.db_table]):
+        reasons.append(sight.reason)
     return reasons
 
 

@@ -62,6 +62,7 @@ def overridden(kind: Any, shortcut: str) -> str:
     stands_for = SHORTCUTS[shortcut]
     found = ""
     is_below = False
+    # The last is object, whose methods are Python's.
     for each in kind.__mro__[:-1]:
         names = stands_for.skipped + (stands_for.below if is_below else ())
         found = found or _first_foreign(each, names)

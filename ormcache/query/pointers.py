@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,12 @@ from ormcache.query.related import (
 )
 from ormcache.query.revalidation import Changes, Pointed, is_untouched, list_holds
 from ormcache.query.rows import Wanted, read_rows
-from ormcache.query.select import Row
+from ormcache.query.select import Row, as_loaded
 from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
+from ormcache.writes.pending import TableWrites
+from ormcache.writes.sight import count_refused
 from ormcache.writes.watched import schema_on
 
 
@@ -66,7 +68,12 @@ class Pointers:
         """The instances of these rows; those that do not exist are left out. No list entry is
         needed: the query names its rows. They come in the order of their keys, which is the one
         databases give them in where none is asked for."""
-        if self._is_written(pks):
+        state = state_of(connections[self._using])
+        own = [table.name for table in self.schema.tables]
+        if not state.sight.may_read([*own, *tables_of(self.branches)]):
+            count_refused(state.sight.reason)
+            return self._plain()
+        if state.pending is not None and self._is_written(pks, state.pending.tables):
             # Each level would be a query of its own where Django needs one.
             counters["bypassed"] += 1
             return self._plain()
@@ -115,12 +122,8 @@ class Pointers:
         # Found again: rows go faster than their lists.
         return (entry if found is MISSING else None), None
 
-    def _is_written(self, pks: Sequence[Any]) -> bool:
+    def _is_written(self, pks: Sequence[Any], written: Mapping[str, TableWrites]) -> bool:
         """Whether the running transaction wrote to these rows, or to a table they lead to."""
-        state = state_of(connections[self._using])
-        if state.uncached or state.pending is None:
-            return state.uncached
-        written = state.pending.tables
         own = [written[table.name] for table in self.schema.tables if table.name in written]
         return any(each.touches(pk) for each in own for pk in pks) or any(
             name in written for name in tables_of(self.branches)
@@ -229,6 +232,9 @@ class Pointers:
         db = queryset.db
         fetch_mode = getattr(queryset, "_fetch_mode", None)
         build = builder(queryset.model, self._attnames, db, fetch_mode)
+        if schema.raw:
+            of_model = schema.model, schema.attnames, schema.raw
+            rows = [as_loaded(*of_model, row, self._using) for row in rows]
         if len(self._attnames) == len(schema.attnames):
             instances = [build(row) for row in rows]
         else:
@@ -236,7 +242,7 @@ class Pointers:
             instances = [build([row[i] for i in pick]) for row in rows]
         introduce(instances, fetch_mode)
         if loaded.followed:
-            attach(loaded.followed, instances, db, fetch_mode)
+            attach(loaded.followed, instances, self._using, db, fetch_mode)
         for name, column in zip(self._annotations, loaded.columns, strict=False):
             for instance, value in zip(instances, column, strict=True):
                 setattr(instance, name, value)

@@ -18,7 +18,7 @@ from django.db.models.query import (
     ValuesListIterable,
 )
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
 from ormcache.databases import is_copy
 from ormcache.exceptions import Uncacheable
 from ormcache.options import DEFAULT, options_of
@@ -39,7 +39,7 @@ from ormcache.query.lists import (
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers
 from ormcache.query.rows import read_row
-from ormcache.query.select import Row
+from ormcache.query.select import Row, as_loaded
 from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
@@ -80,7 +80,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         """A clone with options for its list entry; this queryset is left as it is.
 
         ``key`` replaces the computed fingerprint: the entry answers every query of this shape
-        and these partitions that names the key, whatever its other values. ``timeout``: seconds,
+        that names the key and speaks of the same rows, whatever it compares them with.
+        ``timeout``: seconds,
         a timedelta, ``None`` for no expiry. ``depends_on``: instances, models or querysets whose
         change invalidates the entry too. Raises ``TypeError`` or ``ValueError`` for anything else.
         """
@@ -155,7 +156,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             schema = None
         if schema is None:
             return super().get(*args, **kwargs)
-        return self._instance(schema, row)
+        return self._instance(schema, row, using)
 
     def count(self) -> int:
         if self._result_cache is not None or not self._uses_cache():
@@ -180,6 +181,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             named = kwargs | {arg.default_alias: arg for arg in args}
             walked = fingerprint.walk_aggregate(self.query, named)
         except Exception as error:
+            interrupts.pass_on(error)
             # Django says best what is wrong with the expressions.
             if isinstance(error, Uncacheable):
                 count_uncached(error)
@@ -279,12 +281,14 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         on._db, on._query, on._deferred_filter = primary, self.query, None
         return on
 
-    def _instance(self, schema: Schema, row: Row | None) -> _M:
+    def _instance(self, schema: Schema, row: Row | None, using: str) -> _M:
         if row is None:
             model: Any = self.model
             raise model.DoesNotExist(
                 f"{self.model._meta.object_name} matching query does not exist."
             )
+        if schema.raw:
+            row = as_loaded(schema.model, schema.attnames, schema.raw, row, using)
         build = builder(self.model, schema.attnames, self.db, getattr(self, "_fetch_mode", None))
         return build(row)  # type: ignore[no-any-return]
 
@@ -380,7 +384,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             # Django says best what is wrong with it, unless a queryset further down knows it.
             return False
         return all(
-            field.concrete and field.model is model and not field.primary_key for field in fields
+            field.concrete and field.model is model and not getattr(field, "primary_key", True)
+            for field in fields
         )
 
     def _own_condition(self) -> Any:
@@ -457,10 +462,11 @@ def _is_down() -> bool:
 
 def _rows_of(queryset: Any) -> list[Any]:
     # Compiling a combination may add columns to its query, and to what its clones share with it.
-    clone = queryset._chain()
-    if clone.query.selected is not None:
-        clone.query.selected = dict(clone.query.selected)
-    return list(map(list, ValuesListIterable(clone)))
+    query = queryset.query.chain()
+    if query.selected is not None:
+        query.selected = dict(query.selected)
+    plain: Any = QuerySet(queryset.model, query=query, using=queryset.db)
+    return list(map(list, ValuesListIterable(plain)))
 
 
 def _is_count(found: Any) -> bool:

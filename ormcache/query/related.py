@@ -12,7 +12,7 @@ from django.db import models
 from ormcache.exceptions import Uncacheable
 from ormcache.query.instances import builder, introduce
 from ormcache.query.rows import Wanted, read_rows
-from ormcache.query.select import Row
+from ormcache.query.select import Row, as_loaded
 from ormcache.schema import Schema
 from ormcache.writes.watched import schema_on
 
@@ -251,16 +251,22 @@ def _followed(step: _Step, there: Wanted) -> Followed:
     return Followed(step.branch, rows)
 
 
-def attach(followed: Sequence[Followed], instances: list[Any], db: str, fetch_mode: Any) -> None:
+def attach(
+    followed: Sequence[Followed], instances: list[Any], using: str, db: str, fetch_mode: Any
+) -> None:
     """Hang on the instances what their rows lead to. Each gets an instance of its own, and the
     way back is set last: all as Django does."""
     for each in followed:
-        branch = each.branch
-        build = builder(branch.model, branch.schema.attnames, db, fetch_mode)
-        others = [None if row is None else build(row) for row in each.rows]
+        branch, schema = each.branch, each.branch.schema
+        rows = each.rows
+        if schema.raw:
+            of_model = schema.model, schema.attnames, schema.raw
+            rows = [row and as_loaded(*of_model, row, using) for row in rows]
+        build = builder(branch.model, schema.attnames, db, fetch_mode)
+        others = [None if row is None else build(row) for row in rows]
         there = [other for other in others if other is not None]
         introduce(there, fetch_mode)
-        attach(each.further, there, db, fetch_mode)
+        attach(each.further, there, using, db, fetch_mode)
         set_near, set_far = branch.set_near, branch.set_far
         for instance, other in zip(instances, others, strict=True):
             set_near(instance, other)

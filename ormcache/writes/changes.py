@@ -44,11 +44,9 @@ class TableChanges:
     def known_stamps(self) -> Iterator[bytes]:
         """The stamps that change whatever the old rows were."""
         writes, keys = self.writes, self.keys
-        if writes.whole:
-            # Whether its rows are cells or not: another process may know a model that says so.
+        if writes.whole or writes.table is None:
+            # Another process may know a model of this table whose rows are cells.
             yield keys.generation
-            yield keys.lists
-        elif writes.table is None:
             yield keys.lists
         else:
             if writes.lists:
@@ -59,7 +57,7 @@ class TableChanges:
     def coarse_keys(self) -> Iterator[bytes]:
         """What to invalidate when nothing can be known of the old rows."""
         writes, keys = self.writes, self.keys
-        if writes.whole:
+        if writes.whole or writes.table is None:
             yield keys.generation
         for pk in writes.rows:
             yield keys.row(pk)

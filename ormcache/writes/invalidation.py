@@ -11,7 +11,7 @@ from typing import Any
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
 from ormcache.catalog import catalog, names_rows, roster_in
 from ormcache.coherence.writer import MARK_MS, Marked, new_token
 from ormcache.conf import OUTBOX
@@ -117,6 +117,7 @@ class Invalidation:
                 if keys:
                     put(keys)
         except Exception as error:
+            interrupts.pass_on(error)
             raise InvalidationFailed(
                 f"The write was not committed: it could not be invalidated ({error}), and readers "
                 "would have been served old data."
@@ -130,6 +131,7 @@ class Invalidation:
         try:
             catalog.learns(self._database, table, self._connection)
         except Exception as error:
+            interrupts.pass_on(error)
             logger.warning("ormcache.catalog.unknown: %s: %s", table.name, error)
             writes.write_all()
         if not names_rows(self._database, table):
@@ -149,6 +151,7 @@ class Invalidation:
             is_announced = outbox.is_announced(self._connection)
             entry = outbox.put(self._connection, keys, running_until)
         except Error as error:
+            interrupts.pass_on(error)
             raise StoreError(
                 f"the outbox took no note of it: {error}. Was manage.py migrate run for ormcache "
                 f"on the database {self._connection.alias!r}?"
@@ -238,7 +241,8 @@ class Invalidation:
         except StoreError:
             # The store has said what is wrong with it, once.
             counters["release_failed"] += 1
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             counters["release_failed"] += 1
             logger.exception("ormcache.release.failed")
 
@@ -246,6 +250,7 @@ class Invalidation:
         try:
             return outbox.settle(self._connection, noted.entry, noted.keys)
         except Exception as error:
+            interrupts.pass_on(error)
             logger.warning("ormcache.outbox.unsettled: %s", error)
             return noted.entry
 
@@ -258,6 +263,7 @@ class Invalidation:
         try:
             outbox.announce(self._connection, noted.entry)
         except Exception as error:
+            interrupts.pass_on(error)
             logger.debug("ormcache.outbox.unannounced: %s", error)
 
 
@@ -271,7 +277,8 @@ class Touching:
         """Note the stamps; those of the whole table when they cannot be worked out."""
         try:
             found = list(stamps)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             logger.exception("ormcache.invalidation.coarse: %s", changes.keys.table)
             found = [(changes.keys.generation, None), (changes.keys.lists, None)]
         for stamp, pk in found:

@@ -20,9 +20,10 @@ from django.apps import apps
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
 from ormcache.cells import new_left_token
 from ormcache.coherence.writer import MARK_MS
+from ormcache.databases import set_apart
 from ormcache.stats import counters
 
 logger = logging.getLogger("ormcache")
@@ -32,7 +33,6 @@ CALM = 1.0
 KEPT = 30.0
 """Seconds an entry is kept after everybody had the time to see it."""
 _BATCH = 500
-_SAVEPOINT = "ormcache_outbox"
 
 
 class State(enum.Enum):
@@ -136,7 +136,7 @@ def look(connection: BaseDatabaseWrapper) -> State:
     # The connection's own cursor, without the wrapper that counts and logs.
     cursor: Any = connection.create_cursor()
     try:
-        with _set_apart(connection, cursor):
+        with set_apart(connection):
             cursor.execute(
                 f"SELECT waiting FROM {_table(connection)} WHERE namespace = %s "
                 "ORDER BY waiting DESC LIMIT 1",
@@ -148,25 +148,6 @@ def look(connection: BaseDatabaseWrapper) -> State:
     if found is None:
         return State.EMPTY
     return State.WAITING if found[0] else State.REPLAYED
-
-
-@contextmanager
-def _set_apart(connection: Any, cursor: Any) -> Iterator[None]:
-    """Keep an error from the application's transaction, of which PostgreSQL would refuse every
-    statement that follows."""
-    if connection.vendor != "postgresql" or (
-        connection.autocommit and not connection.connection.info.transaction_status
-    ):
-        yield
-        return
-    cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
-    try:
-        yield
-    except BaseException:
-        cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-        raise
-    finally:
-        cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
 
 
 @contextmanager
@@ -234,6 +215,7 @@ def _write(cursor: Any, sql: str, params: list[Any]) -> bool:
     try:
         cursor.execute(sql, params)
     except Error as error:
+        interrupts.pass_on(error)
         # What stays is replayed again, here or elsewhere, until somebody may write.
         logger.debug("ormcache.outbox.kept: %s", error)
         return False

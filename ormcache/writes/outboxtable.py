@@ -58,8 +58,8 @@ def missing_from(alias: str) -> bool:
     connection = connections[alias]
     if is_private(connection):
         return False
-    matter = [each.model for each in watched_tables().values() if each.model is not None]
-    if not any(router.allow_migrate_model(alias, model) for model in matter):
+    matter = (watched.model for watched in watched_tables().values())
+    if not any(model and router.allow_migrate_model(alias, model) for model in matter):
         return False
     return not exists(connection)
 

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from ormcache import runtime
 from ormcache.catalog import catalog
+from ormcache.databases import untransactional
 from ormcache.modelset import forget_with_models
 from ormcache.stats import counters
 from ormcache.writes.noting import note_update
 from ormcache.writes.pending import Pending, TableWrites
-from ormcache.writes.sqltext import Exact, Kind, Statement, parse
+from ormcache.writes.sqltext import Exact, Kind, Statement, is_setting, parse
 from ormcache.writes.transaction import ConnectionState, own_atomic
 from ormcache.writes.watched import (
     WatchList,
@@ -27,7 +29,7 @@ from ormcache.writes.watched import (
 )
 
 Execute = Callable[..., Any]
-_TEMPORARY = frozenset({"temp", "temporary"})
+_TEMPORARY = frozenset({"temp", "temporary", "pg_temp"})
 
 
 class Watch:
@@ -39,11 +41,14 @@ class Watch:
     def __call__(
         self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
+        state = self._state
+        if state.pending is not None or state.unseen:
+            state.look()
         text = sql if type(sql) is str else _text(sql, context["cursor"].cursor)
         statement = parse(text)
         if statement.kind is Kind.READ:
             return execute(sql, params, many, context)
-        returning = self._state.returning
+        returning = state.returning
         extended = returning.extend(sql) if returning is not None and sql is text else None
 
         def run() -> Any:
@@ -64,14 +69,16 @@ class Watch:
         text = sql if type(sql) is str else _text(sql, cursor)
         statement, state = parse(text), self._state
         if statement.visibility:
-            state.visibility_changes()
+            _see_change(state, statement, None)
         tables = _tables(statement) if statement.kind in (Kind.WRITE, Kind.SCHEMA) else None
         if not tables:
             yield
-        elif state.in_transaction:
+        elif state.in_transaction and not state.is_begun_unseen:
             note(state.writes(), statement, text, tables, None)
             yield
         else:
+            if state.in_transaction:
+                note(state.writes(), statement, text, tables, None)
             alone = Pending()
             note(alone, statement, text, tables, None)
             with state.committing_statement(alone):
@@ -84,7 +91,7 @@ class Watch:
         if statement.isolation:
             state.isolation_changes()
         if statement.visibility:
-            state.visibility_changes()
+            _see_change(state, statement, params)
         kind = statement.kind
         if kind is Kind.BEGIN:
             result = self._committing(run) if self._commits_implicitly() else run()
@@ -93,9 +100,12 @@ class Watch:
         if kind in (Kind.COMMIT, Kind.ROLLBACK):
             return self._end(kind, text.upper(), run)
         if kind is Kind.SAVEPOINT:
-            return self._savepoint(text, run)
+            try:
+                return self._savepoint(text, run)
+            finally:
+                state.sight.returns()
         if kind is Kind.SESSION:
-            return run()
+            return self._committing(run) if self._may_commit(statement) else run()
         try:
             return self._write(statement, text, run, params, cursor)
         finally:
@@ -139,17 +149,33 @@ class Watch:
             state.after_commit()
         return result
 
+    def script(self, sql: str, run: Callable[[], Any]) -> Any:
+        """``executescript`` of SQLite: it commits what is open, and runs its statements then."""
+        statement, state = parse(sql), self._state
+        if statement.visibility:
+            _see_change(state, statement, None)
+        if statement.kind in (Kind.WRITE, Kind.SCHEMA):
+            note(state.writes(), statement, sql, _tables(statement), None)
+        try:
+            return self._committing(run)
+        finally:
+            state.settle_raw()
+
     def _write(
         self, statement: Statement, text: str, run: Callable[[], Any], params: Any, cursor: Any
     ) -> Any:
         state = self._state
+        if statement.kind is Kind.SCHEMA and state.connection.vendor != "mysql":
+            # Tables, policies and schemas may now hide others or be hidden.
+            state.sight.changes()
         tables = _tables(statement)
         announced = state.announcement
+        run = self._marked_at_once(tables, run, cursor)
         if announced is not None and announced.takes(text, tables, params):
             tables -= {announced.table}
         if tables and not _TEMPORARY.isdisjoint(statement.identifiers):
             # It may hide the table of that name from this connection, and only from this one.
-            state.visibility_changes()
+            state.sight.changes(is_told=state.connection.vendor != "mysql")
         if state.in_transaction or statement.begins:
             note(state.writes(), statement, text, tables, params)
         if statement.begins:
@@ -159,7 +185,7 @@ class Watch:
                 return self._committing(run)
             finally:
                 state.settle_raw()
-        if state.in_transaction and statement.kind is Kind.SCHEMA and self._commits_implicitly():
+        if state.in_transaction and self._may_commit(statement):
             return self._committing(run)
         if state.in_transaction or not tables:
             return run()
@@ -174,6 +200,32 @@ class Watch:
         with state.committing_statement(alone, cursor):
             return run()
 
+    def _marked_at_once(
+        self, tables: frozenset[str], run: Callable[[], Any], cursor: Any
+    ) -> Callable[[], Any]:
+        """``run`` with marks of its own around it, for tables whose writes others see before the
+        end of the transaction, or without anybody seeing the end."""
+        state = self._state
+        if not tables or not state.in_transaction:
+            return run
+        if not state.is_begun_unseen:
+            tables &= untransactional(state.connection)
+        if not tables:
+            return run
+        alone = Pending()
+        for name in tables:
+            alone.table(name, watched_tables()[name].table).write_all()
+
+        def marked() -> Any:
+            with state.committing_statement(alone, cursor):
+                return run()
+
+        return marked
+
+    def _may_commit(self, statement: Statement) -> bool:
+        """Whether a statement may commit the running transaction."""
+        return self._commits_implicitly() and (statement.commits or statement.kind is Kind.SCHEMA)
+
     def _commits_implicitly(self) -> bool:
         """Whether a change of the schema, or BEGIN, would commit what is open."""
         return self._state.connection.vendor == "mysql"
@@ -185,6 +237,26 @@ class Watch:
             return run()
         with state.committing_statement(state.pending):
             return run()
+
+
+def _see_change(state: ConnectionState, statement: Statement, params: Any) -> None:
+    """Note that a statement changes what the connection sees."""
+    cache = runtime.built()
+    if statement.only_view and cache is not None and cache.config.view is not None:
+        return
+    custom, is_told = statement.custom, not statement.is_blinding
+    if statement.names_setting_apart:
+        named = params.values() if isinstance(params, dict) else params or ()
+        found = [each for each in named if isinstance(each, str) and is_setting(each)]
+        custom = custom.union(each for each in found if "." in each)
+        is_told = is_told and bool(found)
+    if statement.moves:
+        state.sight.moves()
+    state.sight.changes(custom, is_told=is_told or state.connection.vendor not in _TELLING)
+
+
+_TELLING = frozenset({"postgresql", "sqlite"})
+"""Databases that are asked by name for what a statement sets; MySQL is asked for everything."""
 
 
 def note(
@@ -227,6 +299,8 @@ def _note_deletes(writes: TableWrites, exact: Exact, params: Any) -> bool:
 
 def _tables(statement: Statement) -> frozenset[str]:
     """The watched tables a statement may write."""
+    if statement.everything:
+        return frozenset(watched_tables())
     return _remembered_tables(statement, watch_list())
 
 

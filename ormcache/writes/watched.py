@@ -169,7 +169,7 @@ def _cells() -> set[Model]:
 
 def _is_watched(model: Model) -> bool:
     """Whether a model is worth it although its rows are not cached."""
-    return model._meta.label_lower not in _UNWATCHED and not _is_session(model)
+    return model._meta.label_lower not in _UNWATCHED and not is_session(model)
 
 
 def _identifiers(tables: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -222,7 +222,7 @@ def _closure(names: frozenset[str], edges: dict[str, frozenset[str]]) -> frozens
     return frozenset(found)
 
 
-def _is_session(model: type[models.Model]) -> bool:
+def is_session(model: type[models.Model]) -> bool:
     try:
         from django.contrib.sessions.base_session import AbstractBaseSession
     except RuntimeError:

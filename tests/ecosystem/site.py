@@ -131,8 +131,10 @@ class Site:
         first = self.join()
         first.run(setup)
         first.run(
+            # The site's own tables refer to those of applications with migrations.
             "from django.core.management import call_command\n"
-            "call_command('migrate', verbosity=0, run_syncdb=True, interactive=False)"
+            "for syncs in (False, True):\n"
+            "    call_command('migrate', verbosity=0, run_syncdb=syncs, interactive=False)"
         )
         while len(self.processes) < processes:
             self.join()
@@ -140,9 +142,11 @@ class Site:
             each.run(self._names)
         return self
 
-    def join(self, **settings: Any) -> Process:
-        """One more process of the site, with changes to its settings."""
+    def join(self, models: str = "", **settings: Any) -> Process:
+        """One more process of the site, with other models or changes to its settings."""
         description = dict(self._description)
+        if models:
+            description["models"] = textwrap.dedent(models)
         description["settings"] = {**description["settings"], **settings}
         process = Process(description, self._environment)
         self.processes.append(process)

@@ -11,12 +11,13 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, models, transaction
 from django.db.models import Count, F, Prefetch
 from django.db.models.signals import post_init, pre_init
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
 from pytest_django import DjangoAssertNumQueries
 
 import ormcache
 from ormcache import modelset, runtime
 from ormcache.exceptions import Uncacheable
+from ormcache.models import CachedModel
 from ormcache.query import asked, dependencies, faults, fingerprint, lists, pointers, related
 from ormcache.schema import schema_of
 from ormcache.stats import counters
@@ -291,38 +292,37 @@ def test_links_are_counted_without_a_join(
 
 def test_a_foreign_key_that_leads_nowhere(authors: list[Author]) -> None:
     """The application of its model is not installed: writes to all other tables failed."""
+    with isolate_apps("tests.testapp"):
 
-    class Lost(models.Model):
-        where = models.ForeignKey("gone.Model", models.DO_NOTHING)
-        author = models.ForeignKey(Author, models.DO_NOTHING)
+        class Lost(models.Model):
+            where = models.ForeignKey("gone.Model", models.DO_NOTHING)
+            author = models.ForeignKey(Author, models.DO_NOTHING)
 
-        class Meta:
-            app_label = "testapp"
-            managed = False
+            class Meta:
+                app_label = "testapp"
 
-    class CachedLost(Author):
-        where = models.ForeignKey("gone.Model", models.DO_NOTHING, related_name="+")
+        class CachedLost(CachedModel):
+            where = models.ForeignKey("gone.Model", models.DO_NOTHING, related_name="+")
 
-        class Meta:
-            app_label = "testapp"
-            managed = False
+            class Meta:
+                app_label = "testapp"
 
-    try:
-        _forget()
-        assert watched.watched_tables()[Lost._meta.db_table].table is None
-        with pytest.raises(Uncacheable, match="which is not there"):
-            schema_of(CachedLost)
-        Author.objects.filter(pk=authors[0].pk).update(name="new")
-        assert "new" == Author.objects.get(pk=authors[0].pk).name
-    finally:
-        for model in (Lost, CachedLost):
-            del model._meta.apps.all_models["testapp"][model._meta.model_name or ""]
-        Author._meta.apps.clear_cache()
-        _forget()
+        class Child(CachedModel):
+            parent = models.OneToOneField(
+                "gone.Model", models.DO_NOTHING, parent_link=True, primary_key=True
+            )
 
+            class Meta:
+                app_label = "testapp"
 
-def _forget() -> None:
-    modelset.changed()
+    tables = watched.watched_tables()
+    for model in (CachedLost, Child):
+        with pytest.raises(Uncacheable):
+            schema_of(model)
+        assert tables[model._meta.db_table].table is None
+    assert tables[Lost._meta.db_table].table is None
+    Author.objects.filter(pk=authors[0].pk).update(name="new")
+    assert "new" == Author.objects.get(pk=authors[0].pk).name
 
 
 # Errors of the cache's own work
