@@ -13,6 +13,7 @@ from django.core import checks
 from django.db import models
 from django.db.models.sql.query import Query
 
+from ormcache import backends
 from ormcache.conf import OUTBOX, Config, parse
 from ormcache.enrolment import is_glob, matching, patterns, refusal
 from ormcache.exceptions import Uncacheable
@@ -56,16 +57,10 @@ def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
 
 
 def _check_alias(config: Config) -> list[checks.CheckMessage]:
-    if config.cache is None:
+    found = None if config.cache is None else backends.problem(config.cache)
+    if found is None:
         return []
-    if config.cache not in settings.CACHES:
-        text = f'ORMCACHE["CACHE"] names {config.cache!r}, but CACHES has no such alias.'
-        hint = f"It has {', '.join(sorted(settings.CACHES))}."
-    elif "django_redis" not in str(settings.CACHES[config.cache].get("BACKEND", "")):
-        text = f'ORMCACHE["CACHE"] names {config.cache!r}, which does not use django-redis.'
-        hint = 'Use an alias with the backend "django_redis.cache.RedisCache", or "URL".'
-    else:
-        return []
+    text, hint = found
     return [checks.Error(text, hint=f"{hint} {_docs('ormcache.E004')}", id="ormcache.E004")]
 
 
