@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib import import_module
+from inspect import signature
 from typing import Any
 
 OUTBOX, RAISE = "outbox", "raise"
@@ -31,6 +33,8 @@ class Config:
     timeout: float | None = 3600.0
     on_outage: str = OUTBOX
     models: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    view: Callable[[Any], Any] | None = None
+    """Given a connection, names what it may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ def parse(setting: object) -> tuple[Config, list[Problem]]:
         try:
             values[key.lower()] = reader(value)
         except ValueError as error:
-            problems.append(Problem("ormcache.E002", f'ORMCACHE["{key}"] {error}', _HINTS[key]))
+            number = _IDS.get(key, "ormcache.E002")
+            problems.append(Problem(number, f'ORMCACHE["{key}"] {error}', _HINTS[key]))
     if values.get("url") is not None and values.get("cache") is not None:
         problems.append(
             Problem(
@@ -139,6 +144,35 @@ def _models(value: object) -> Mapping[str, Mapping[str, Any] | None]:
     return value
 
 
+def _view(value: object) -> Callable[[Any], Any] | None:
+    """A callable, or the dotted path of one. It may do without the connection."""
+    found = _imported(value) if isinstance(value, str) else value
+    if found is None:
+        return None
+    if not callable(found):
+        raise ValueError(f"must be a callable or the path of one, not {type(found).__name__}.")
+    try:
+        takes = signature(found)
+    except ValueError:  # Some built-in ones have none.
+        return found
+    for arguments in ((None,), ()):
+        try:
+            takes.bind(*arguments)
+        except TypeError:
+            continue
+        return found if arguments else lambda _: found()
+    raise ValueError("must be callable with a connection, or without arguments.")
+
+
+def _imported(path: str) -> object:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"does not import: {error}.") from None
+
+
+_IDS = {"VIEW": "ormcache.E007"}
 _READERS = {
     "URL": _url,
     "CACHE": _text,
@@ -146,6 +180,7 @@ _READERS = {
     "TIMEOUT": timeout_seconds,
     "ON_OUTAGE": _on_outage,
     "MODELS": _models,
+    "VIEW": _view,
 }
 _HINTS = {
     "URL": 'For example "redis://127.0.0.1:6379/0".',
@@ -154,6 +189,7 @@ _HINTS = {
     "TIMEOUT": "For example 3600 for an hour.",
     "ON_OUTAGE": '"outbox" commits and invalidates later, "raise" refuses the write.',
     "MODELS": 'For example {"auth.*": {"timeout": 600}, "auth.Permission": None}.',
+    "VIEW": 'For example "mysite.tenants.view", a function that names the tenant of a connection.',
 }
 
 

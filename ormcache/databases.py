@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.creation import TEST_DATABASE_PREFIX
 
 _configured: dict[str, str] = {}
 
 
 def remember_configured() -> None:
-    """Note the configured database names, before a test run or a tenant library changes them."""
+    """Note the configured database names, before a test run changes them."""
     for alias in connections:
         _configured[alias] = str(connections.settings[alias]["NAME"])
+
+
+def is_test(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the connection leads to the database that a test run makes in place of its own."""
+    name = str(connection.settings_dict["NAME"])
+    configured = _configured.get(connection.alias, name)
+    given = connection.settings_dict.get("TEST", {}).get("NAME")
+    return name in (str(given), TEST_DATABASE_PREFIX + configured)
 
 
 def label_alias(connection: BaseDatabaseWrapper) -> str:
@@ -28,29 +37,27 @@ def label_alias(connection: BaseDatabaseWrapper) -> str:
     return connection.alias
 
 
-def label(connection: BaseDatabaseWrapper) -> str:
-    """What names the connection's database in keys, the same in every process of the site.
-
-    That is the first alias with the same database behind it, so that two aliases of one database
-    share their cells. A database whose name differs from the configured one (a test database, a
-    tenant's) is named too.
-    """
-    alias = label_alias(connection)
-    name = str(connection.settings_dict["NAME"])
-    if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
-        # Nobody else sees it; a shared Redis must not mix the databases of two processes.
-        name = f"{name}@{os.getpid()}"
-    if name != _configured.get(connection.alias, name):
-        alias += "-" + hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
-    return alias
-
-
 def is_copy(replica: str, primary: str) -> bool:
     """Whether an alias is configured as the same database as another, on another server."""
     here, there = connections.settings[replica], connections.settings[primary]
     if here.get("TEST", {}).get("MIRROR") == primary:
         return True
     return here["ENGINE"] == there["ENGINE"] and str(here["NAME"]) == str(there["NAME"])
+
+
+def is_second_address(connection: BaseDatabaseWrapper) -> bool:
+    """Whether an earlier alias leads to a database of that name elsewhere, of which this may be a
+    copy that lags behind: MySQL has no way to tell for sure."""
+    if connection.vendor != "mysql":
+        return False
+    own = connection.settings_dict
+    for alias in connections:
+        other = connections.settings[alias]
+        if alias == connection.alias or _identity(other) == _identity(own):
+            return False
+        if (other["ENGINE"], str(other["NAME"])) == (own["ENGINE"], str(own["NAME"])):
+            return True
+    return False
 
 
 def sees_otherwise(connection: BaseDatabaseWrapper) -> bool:
@@ -142,3 +149,41 @@ def _ask(connection: BaseDatabaseWrapper, sql: str) -> Any:
 
 _answers: dict[tuple[str, ...], tuple[Any, float]] = {}
 _REMEMBERED = 60.0
+
+
+def ask(connection: Any, sql: str) -> Any:
+    """The first row of an answer. Not a query of the application: it is asked by the driver's own
+    cursor, which nobody counts. Raises Django's error, and leaves a transaction as it was."""
+    with connection.wrap_database_errors, set_apart(connection):
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(sql)
+            return cursor.fetchone()
+        finally:
+            cursor.close()
+
+
+@contextmanager
+def set_apart(connection: Any) -> Iterator[None]:
+    """Keep an error from the application's transaction, of which PostgreSQL would refuse every
+    statement that follows."""
+    if connection.vendor != "postgresql" or (
+        connection.autocommit and not connection.connection.info.transaction_status
+    ):
+        yield
+        return
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
+        try:
+            yield
+        except BaseException:
+            cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+            raise
+        finally:
+            cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+    finally:
+        cursor.close()
+
+
+_SAVEPOINT = "ormcache_question"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 # Part of every key: a change of the protocol's bytes must not meet cells of the old one.
 FORMAT = b"1"
 _LONGEST_SUFFIX = 128
+_LONGEST_VIEW = 32
 _KINDS = {
     b"gen": "stamp",
     b"lists": "stamp",
@@ -21,8 +22,10 @@ _KINDS = {
     b"loose": "stamp",
     b"part": "stamp",
     b"row": "row",
+    b"view": "row",
     b"list": "list",
     b"named": "named",
+    b"viewed": "named",
     b"lease": "list",
     b"held": "reverse",
     b"deps": "reverse",
@@ -52,7 +55,7 @@ def _suffix(text: str) -> bytes:
 class TableKeys:
     """The keys of one table in one database.
 
-    ``namespace`` is the site's, ``database`` names the database (see ``databases.label``).
+    ``namespace`` is the site's, ``database`` names the database (see ``labels``).
     """
 
     __slots__ = (
@@ -82,6 +85,10 @@ class TableKeys:
         """The row cell of ``pk`` (an int, str or UUID already normalised by its field)."""
         return self._row + (b"%d" % pk if type(pk) is int else _suffix(str(pk)))
 
+    def row_in_view(self, view: bytes, pk: object) -> bytes:
+        """The cell of a row as one view shows it (see ``view_token``)."""
+        return self.prefix + b"view:" + view + b":" + self.row(pk)[len(self._row) :]
+
     def column(self, column: str) -> bytes:
         """The stamp of one column: bumped when any row changes in it."""
         return self.columns + _part(column)
@@ -103,9 +110,11 @@ class TableKeys:
         """The list entry of a query by its fingerprint."""
         return self.prefix + b"list:" + digest.hex().encode()
 
-    def named_entry(self, key: str) -> bytes:
-        """The list entry of a query by the key its developer chose."""
-        return self.prefix + b"named:" + _suffix(key)
+    def named_entry(self, key: str, apart: bytes = b"", view: bytes | None = None) -> bytes:
+        """The list entry of a query by the key its developer chose, and by a digest of the values
+        it does not stand for, as one view shows it."""
+        kind = b"named:" if view is None else b"viewed:" + view + b":"
+        return self.prefix + kind + apart.hex().encode() + b":" + _suffix(key)
 
     def lease(self, entry: bytes) -> bytes:
         """The lease of a list entry by its key: whoever holds it runs the SQL."""
@@ -120,6 +129,11 @@ class TableKeys:
         return self.prefix + b"deps:" + _suffix(str(pk))
 
 
+def is_in_view(key: bytes) -> bool:
+    """Whether a key is that of a row as one view shows it."""
+    return key.split(b":", 5)[4:5] == [b"view"]
+
+
 def log_of(stamp: bytes) -> bytes:
     """The log of a stamp by the stamp's key: in the same slot of a cluster."""
     namespace, form, database, table, _ = stamp.split(b":", 4)
@@ -129,6 +143,11 @@ def log_of(stamp: bytes) -> bytes:
 def has_log(key: bytes) -> bool:
     """Whether a stamp has a log: not when what it stands for is no known row."""
     return key.split(b":", 5)[4:5] in ([b"rows"], [b"col"], [b"loose"], [b"part"])
+
+
+def is_of_value(stamp: bytes) -> bool:
+    """Whether a stamp stands for the rows with one value, of which there are any number."""
+    return stamp.split(b":", 5)[4:5] == [b"part"]
 
 
 class Meaning(NamedTuple):
@@ -168,6 +187,20 @@ def value_token(value: object) -> bytes:
         return value.hex.encode()
     raw = str(value).encode("utf-8", "surrogatepass")
     return b"~" + hashlib.blake2b(raw, digest_size=16).hexdigest().encode()
+
+
+def view_token(view: object) -> bytes:
+    """What ``ORMCACHE["VIEW"]`` answers as a part of a key. Raises ``TypeError`` for what does not
+    name a view."""
+    if view is None:
+        return b"#none"
+    if not isinstance(view, str | int | uuid.UUID):
+        raise TypeError(f"a view is named by text, a number or None, not {type(view).__name__}")
+    text = str(view)
+    if text and text[0] != "#" and len(text) <= _LONGEST_VIEW:
+        return _part(text)
+    raw = text.encode("utf-8", "surrogatepass")
+    return b"#" + hashlib.blake2b(raw, digest_size=16).hexdigest().encode()
 
 
 def site_prefix(namespace: str) -> bytes:

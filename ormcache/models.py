@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models.signals import class_prepared
@@ -24,8 +24,8 @@ class CachedModel(models.Model):
     _ormcache_managers: ClassVar[tuple[models.Manager[Any], ...]]
     """What a model has beside the managers Django finds for it."""
 
-    objects = CacheManager()
-    nocache = models.Manager()
+    objects: ClassVar[CacheManager[Self]] = CacheManager()
+    nocache: ClassVar[models.Manager[Self]] = models.Manager()
 
     class Meta:
         abstract = True

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
+from django.utils.safestring import SafeString
 
 from ormcache.exceptions import Uncacheable
 from ormcache.keys import value_token
@@ -50,10 +51,21 @@ class Partition:
         known = self.normalise(value)
         return None if known is None else value_token(known)
 
+    def stored_token(self, value: Any) -> bytes | None:
+        """The same of a value that was sent to the column: it may cut blanks off a long text."""
+        if self.kind is str and value is not None:
+            longest = self.field.max_length
+            if longest is not None and len(value) > longest:
+                return None
+        return self.token(value)
+
     def normalise(self, value: Any) -> Any:
         """``value`` as the row will hold it; ``None`` when that is not sure."""
         if type(value) is self.kind:
             return value
+        if isinstance(value, SafeString | models.TextChoices) and self.kind is str:
+            # To a driver it is the text; any other subclass may be written in its own way.
+            return str.__str__(value)
         if value is None or self.kind is str or isinstance(value, float):
             return None
         try:

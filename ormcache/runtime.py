@@ -10,7 +10,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 
-from ormcache.coherence.reader import Reader
+from ormcache.coherence.reader import LONGEST_MS, Reader
 from ormcache.coherence.writer import Writer
 from ormcache.conf import Config, parse
 from ormcache.exceptions import ConfigError
@@ -33,7 +33,7 @@ class Runtime:
     _keys: dict[tuple[str, str], TableKeys] = field(default_factory=dict)
 
     def keys(self, database: str, table: str) -> TableKeys:
-        """The keys of a table; ``database`` is a label from ``databases.label``."""
+        """The keys of a table; ``database`` is a label from ``labels``."""
         try:
             return self._keys[database, table]
         except KeyError:
@@ -44,7 +44,9 @@ class Runtime:
     def stamp_ms(self) -> int:
         """How long a stamp lives unused. One that goes too early costs a miss, no more."""
         timeout = self.config.timeout
-        return 0 if timeout is None else max(_WEEK_MS, int(timeout * 4000))
+        if timeout is None:
+            return LONGEST_MS
+        return min(max(_WEEK_MS, int(timeout * 4000)), LONGEST_MS)
 
 
 _WEEK_MS = 7 * 86_400_000

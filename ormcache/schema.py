@@ -5,16 +5,26 @@ from __future__ import annotations
 import hashlib
 import operator
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, TypeVar
 
-from django.db import models
+import django
+from django.conf import settings
+from django.db import connections, models
 
 from ormcache.codec.rows import RowCodec
+from ormcache.codec.values import extension_digest
+from ormcache.conversions import stores_plainly
+from ormcache.digest import code_digest
 from ormcache.exceptions import Uncacheable, Unrepresentable
-from ormcache.modelset import version
+from ormcache.modelset import forget_with_models, version
 from ormcache.options import enrolment_of
 from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
+
+T = TypeVar("T")
 
 _INTEGERS = (models.IntegerField, models.AutoField)
 _TABLE, _SCHEMA = "_ormcache_table", "_ormcache_schema"
@@ -40,6 +50,8 @@ class Table:
     generated: frozenset[str]
     roster: Roster
     loose_text_roster: Roster
+    plain: frozenset[str]
+    """The columns of which it is known what a value that is sent becomes."""
     is_link: bool
     """Whether it does nothing but link the rows of two tables: an automatic many-to-many one."""
 
@@ -73,6 +85,8 @@ class Schema:
     attnames: tuple[str, ...]
     sources: tuple[tuple[int, int], ...]
     mutable: bool
+    raw: tuple[int, ...]
+    """The positions of values that stand in a row as the driver gave them."""
     pk_position: int
 
     @property
@@ -111,29 +125,46 @@ def _schema(model: type[models.Model]) -> Schema | str:
     """The schema, or the reason why there is none."""
     if not is_cached(model):
         return f"{model._meta.label} is no CachedModel"
-    return _examine(model._meta.concrete_model or model)
+    try:
+        return _understood(_examine, model._meta.concrete_model or model)
+    except Uncacheable as error:
+        return error.reason
 
 
 def table_of(model: type[models.Model]) -> Table:
     """The table of a model's own columns (not those of its parents). Raises ``Uncacheable``.
 
-    Kept with the model, while its fields are the same: what other models appear changes nothing.
+    Kept with the model, while its fields and what the site makes of values are the same: what
+    other models appear changes nothing.
     """
     meta: Any = model._meta
     fields = meta.local_concrete_fields
-    known: Table | None = meta.__dict__.get(_TABLE)
+    kept: tuple[str, Table] | None = meta.__dict__.get(_TABLE)
     if (
-        known is None
-        or len(known.fields) != len(fields)
-        or not all(map(operator.is_, known.fields, fields))
+        kept is None
+        or kept[0] != loading()
+        or len(kept[1].fields) != len(fields)
+        or not all(map(operator.is_, kept[1].fields, fields))
     ):
-        known = meta.__dict__[_TABLE] = _make_table(model)
-    return known
+        made = _understood(_make_table, model)
+        kept = meta.__dict__[_TABLE] = (loading(), made)
+    return kept[1]
 
 
 def forget_table(model: type[models.Model]) -> None:
     """The options of a model changed."""
     model._meta.__dict__.pop(_TABLE, None)
+
+
+def _understood(examine: Callable[[Any], T], model: type[models.Model]) -> T:
+    """Raises ``Uncacheable`` whatever is wrong with the model: writes to every other table ask
+    for its table, too."""
+    try:
+        return examine(model)
+    except Uncacheable:
+        raise
+    except Exception as error:
+        raise Uncacheable(f"{model._meta.label} is not understood: {error!r}") from error
 
 
 def _make_table(model: type[models.Model]) -> Table:
@@ -147,8 +178,11 @@ def _make_table(model: type[models.Model]) -> Table:
         codec = RowCodec(fields)
     except Unrepresentable as error:
         raise Uncacheable(f"a field has no exact encoding: {error}") from error
-    shape = [meta.db_table, codec.token]
-    shape += [f"{item.attname}|{item.column}" for item in fields]
+    shape = [meta.db_table, codec.token, loading()]
+    # What the driver gives of a column follows from how it is selected, too.
+    shape += [
+        f"{item.attname}|{item.column}|{code_digest(type(item).select_format)}" for item in fields
+    ]
     found = tuple(partitions(model, fields))
     return Table(
         name=meta.db_table,
@@ -163,8 +197,26 @@ def _make_table(model: type[models.Model]) -> Table:
         generated=frozenset(item.column for item in fields if item.generated),
         roster=roster(found),
         loose_text_roster=roster(tuple(each for each in found if each.kind is not str)),
+        plain=frozenset(item.column for item in fields if stores_plainly(item)),
         is_link=bool(meta.auto_created),
     )
+
+
+@cache
+def loading() -> str:
+    """What values are loaded as, as far as the site decides: a deployment that changes it shares
+    no rows and lists of values with the one before."""
+    zones = sorted(
+        (alias, str(options["TIME_ZONE"]))
+        for alias, options in connections.settings.items()
+        if options.get("TIME_ZONE")
+    )
+    zone = "" if settings.USE_TZ else settings.TIME_ZONE
+    driver = "psycopg" if find_spec("psycopg") else ""
+    return repr((django.VERSION[:2], settings.USE_TZ, zone, zones, driver, extension_digest()))
+
+
+forget_with_models(loading.cache_clear)
 
 
 def _examine(model: type[models.Model]) -> Schema | str:
@@ -191,6 +243,7 @@ def _examine(model: type[models.Model]) -> Schema | str:
         attnames=attnames,
         sources=tuple(sources),
         mutable=any(table.codec.mutable for table in tables),
+        raw=tuple(i for i, (table, at) in enumerate(sources) if at in tables[table].codec.raw),
         pk_position=attnames.index(meta.pk.attname),
     )
 
@@ -218,10 +271,12 @@ def _pk_type(model: type[models.Model]) -> type:
     if pk is None or not getattr(pk, "column", None):
         raise Uncacheable(f"{model._meta.label} has a composite primary key")
     target = final_target(pk)
-    if target is None:
-        raise Uncacheable(f"the primary key of {model._meta.label} leads to no model yet")
     if hasattr(target, "from_db_value"):
         raise Uncacheable(f"the primary key of {model._meta.label} has a from_db_value of its own")
+    if not stores_plainly(pk):
+        raise Uncacheable(
+            f"the primary key of {model._meta.label} converts values in a way of its own"
+        )
     if isinstance(target, _INTEGERS):
         return int
     if isinstance(target, models.UUIDField):

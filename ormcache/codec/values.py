@@ -18,6 +18,7 @@ import msgpack
 from django.utils.safestring import SafeString
 
 from ormcache.codec import extensions as ext
+from ormcache.digest import code_digest
 from ormcache.exceptions import ConfigError, Corrupt, Unrepresentable
 
 T = TypeVar("T")
@@ -94,6 +95,15 @@ def register(
                 f"registered for {_name(known.kind)}."
             )
     _add(extension)
+
+
+def extension_digest() -> str:
+    """What tells versions of the registered encodings apart."""
+    return " ".join(
+        f"{code}:{_name(each.kind)}:{code_digest(each.encode)}:{code_digest(each.decode)}"
+        for code, each in sorted(_by_code.items())
+        if code in APPLICATION_CODES
+    )
 
 
 def plain(value: Any, depth: int = 0) -> Any:

@@ -45,6 +45,10 @@ class Flight:
     landed: threading.Event = field(default_factory=threading.Event)
 
 
+# Tokens whose marks outlasted a wait: their writer was killed, or does not know the outcome.
+_outlasting: tuple[bytes, ...] = ()
+_MOST_OUTLASTING = 64
+
 # By key of the lease.
 _under_way: dict[bytes, Flight] = {}
 _lock = threading.Lock()
@@ -106,7 +110,7 @@ class Flights:
             return self.at_once(entry, stamp_ms)
         missed, wait = entry.cell, _Wait(cost)
         while (flight := _board(lease, wait.lease_ms)).thread != threading.get_ident():
-            if not wait.on(flight):
+            if _stays_marked(entry) or not wait.on(flight):
                 return Turn()
             payload = self._reader.read_entry(entry)
             if payload is not None and entry.cell != missed:
@@ -169,13 +173,15 @@ class Flights:
         wait: _Wait,
     ) -> Turn | None:
         """Wait for the holder's result. ``None`` when the lease has passed on without one."""
-        while wait.pause(is_marked=entry.is_marked):
+        while not _stays_marked(entry) and wait.pause(is_marked=entry.is_marked):
             payload, now = self._reader.poll(entry, lease)
             if payload is not None and entry.cell != missed:
                 return Turn(payload)
             if not entry.is_marked and (now is None or now != holder):
                 wait.flights += holder is not None
                 return None
+        if wait.is_marked_long:
+            _note_outlasting(entry.tokens)
         if wait.is_over and not wait.flights:
             # No lease lasts that long: it has no expiry, or the key is of another type.
             self._reader.drop([lease])
@@ -222,9 +228,12 @@ class _Wait:
         self._pause = min(self._pause * _GROWTH, _LONGEST_PAUSE)
         return True
 
+    @property
+    def is_marked_long(self) -> bool:
+        return self._marked_until is not None and time.monotonic() >= self._marked_until
+
     def _goes_on(self) -> bool:
-        is_marked_long = self._marked_until is not None and time.monotonic() >= self._marked_until
-        if self.flights >= MOST_FLIGHTS or self.is_over or is_marked_long:
+        if self.flights >= MOST_FLIGHTS or self.is_over or self.is_marked_long:
             counters["list_wait_timeout"] += 1
             return False
         if not self._is_counted:
@@ -243,6 +252,18 @@ def _cost(entry: Entry) -> float | None:
 
 def _lease_ms(cost: float | None) -> int:
     return int(min(max(LEASE_MS, 2000 * (cost or 0.0)), LONGEST_LEASE_MS))
+
+
+def _stays_marked(entry: Entry) -> bool:
+    """Whether the entry relies on something whose marks are not worth a wait."""
+    return any(token.startswith(cells.LEFT) or token in _outlasting for token in entry.tokens)
+
+
+def _note_outlasting(tokens: list[bytes]) -> None:
+    global _outlasting
+    # Whoever does the same at once may undo this: that costs one more wait.
+    known = _outlasting
+    _outlasting = (*known, *(t for t in tokens if t not in known))[-_MOST_OUTLASTING:]
 
 
 def _board(lease: bytes, lease_ms: int) -> Flight:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ormcache import cells
 from ormcache.coherence.entry import Entry, Outdated
-from ormcache.coherence.store import Command, Store
+from ormcache.coherence.store import Command, Store, unlinking
 
 LEASE_MS = 3000
 """How long a reader may take from lease to fill. A killed reader blocks a cell no longer."""
@@ -23,6 +23,13 @@ LEASE_MS = 3000
 GRACE_MS = 10_000
 """How long at most a list entry is kept beyond its expiry, to be served while one reader
 refreshes it."""
+
+LONGEST_MS = 30 * 86_400_000
+"""How long a list entry or a stamp is there after a reader has last stored one."""
+
+MOST_BYTES = 1 << 20
+"""Of one value. A larger one would hold up everybody who shares the server, for little: what is
+this long to send is no faster than the database."""
 
 _JITTER = 0.1
 
@@ -47,22 +54,38 @@ class Rows:
     found: Sequence[bytes | None] = ()
     """The cells as they are, hit or not, in the order of ``keys``."""
     epoch: bytes = b""
+    bases: Sequence[bytes] = ()
+    """For cells of a view: what each rests on besides the generation, and writers mark. Empty for
+    cells that writers mark themselves."""
+    found_bases: Sequence[bytes | None] = ()
 
     def payloads(self) -> list[bytes | None]:
         """The payload of every hit, ``None`` for every miss."""
         prefix = self.prefix
         if prefix is None:
             return [None] * len(self.keys)
+        if self.bases:
+            return self._payloads_in_view(prefix)
         start = cells.value_offset(prefix)
         return [
             cell[start:] if cell is not None and cell.startswith(prefix) else None
             for cell in self.found
         ]
 
+    def _payloads_in_view(self, prefix: bytes) -> list[bytes | None]:
+        payloads: list[bytes | None] = []
+        for cell, base in zip(self.found, self.found_bases, strict=True):
+            stamp = cells.join_stamps([base])
+            whole = prefix + (stamp or b"")
+            is_hit = stamp is not None and cell is not None and cell.startswith(whole)
+            payloads.append(cell[cells.value_offset(whole) :] if is_hit and cell else None)
+        return payloads
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The only permission to fill one row cell."""
+    """The only permission to fill one row cell. ``cell`` is empty for one of a view: as with a
+    list entry, what comes late rests on stamps that are no more."""
 
     key: bytes
     cell: bytes
@@ -101,15 +124,21 @@ class Reader:
     def read_rows(self, groups: Sequence[Rows]) -> None:
         """Read all cells of all groups: one round trip."""
         wanted = [key for rows in groups for key in rows.keys]
+        bases = len(wanted)
+        wanted += [base for rows in groups for base in rows.bases]
+        stamps_at = len(wanted)
         wanted += [rows.generation for rows in groups]
         epoch, found = self._store.mget(wanted)
         start = 0
-        stamps = found[len(found) - len(groups) :]
+        stamps = found[stamps_at:]
         for rows, stamp in zip(groups, stamps, strict=True):
             end = start + len(rows.keys)
             rows.found = found[start:end]
             rows.epoch = epoch
             start = end
+            if rows.bases:
+                rows.found_bases = found[bases : bases + len(rows.bases)]
+                bases += len(rows.bases)
             rows.prefix = None
             if stamp is not None and stamp[:1] == cells.STAMP:
                 rows.prefix = cells.value_prefix(epoch, rows.fingerprint, stamp)
@@ -130,6 +159,10 @@ class Reader:
             commands.append(("STAMP", rows.generation, fresh, stamp_ms))
         for number, rows in enumerate(groups):
             for position in misses[number]:
+                if rows.bases:
+                    commands.append(("STAMP", rows.bases[position], cells.new_stamp(), stamp_ms))
+                    asked.append((number, position, b"", cells.new_nonce()))
+                    continue
                 observed = rows.found[position]
                 if observed is not None and observed[:1] in (cells.MARK, cells.LEASE):
                     continue
@@ -153,7 +186,12 @@ class Reader:
             asked, replies[len(groups) :], strict=True
         ):
             rows = groups[number]
-            if reply != 0 and rows.prefix is not None:
+            if rows.bases:
+                stamps = cells.join_stamps([replies[number], reply])
+                if stamps is not None and epoch == rows.epoch:
+                    prefix = cells.value_prefix(epoch, rows.fingerprint, stamps)
+                    granted[number][position] = Lease(rows.keys[position], b"", nonce, prefix, now)
+            elif reply != 0 and rows.prefix is not None:
                 granted[number][position] = Lease(
                     rows.keys[position], lease + reply, nonce, rows.prefix, now
                 )
@@ -170,8 +208,13 @@ class Reader:
             px = lifetime_ms(timeout)
             soft = now + px / 1000 if px else 0.0
             cell = cells.pack_value(lease.prefix, lease.nonce, soft, now - lease.taken_at, payload)
-            commands.append(("FILL", lease.key, lease.cell, cell, px))
-        return sum(self._store.run(commands)[1])
+            if lease.cell:
+                commands.append(("FILL", lease.key, lease.cell, cell, px))
+            elif px:
+                commands.append(("SET", lease.key, cell, "PX", px))
+            else:
+                commands.append(("SET", lease.key, cell))
+        return sum(map(bool, self._store.run(commands)[1]))
 
     def read_entry(self, entry: Entry) -> bytes | None:
         """The payload of a list entry if it is a hit: one round trip."""
@@ -257,14 +300,14 @@ class Reader:
         px = lifetime_ms(timeout)
         soft = now + px / 1000 if px else 0.0
         cell = cells.pack_value(prefix, cells.new_nonce(), soft, cost, payload)
-        key = entry.key
-        commands = [_put(key, cell, px)]
+        key, keep = entry.key, kept_ms(px)
+        commands: list[Command] = [("SET", key, cell, "PX", keep)]
         if lease is not None:
             commands.append(("UNLINK", lease))
+        stamps = entry.outlived(stamp_ms)
         if random.random() < _PROLONG:
             stamps = [i for i, stamp in enumerate(entry.stamps) if stamp not in entry.rows]
-            commands += entry.stamping(stamps, stamp_ms)
-        keep = _kept_ms(px) or _HOLD_MS
+        commands += entry.stamping(stamps, stamp_ms)
         expires = int(now * 1000) + keep
         commands += [
             ("HOLD", holder, key, expires, int(now * 1000), MOST_HOLDERS, keep)
@@ -282,7 +325,7 @@ class Reader:
             return
         cell = cells.pack_value(prefix, cells.new_nonce(), value.soft, value.cost, value.payload)
         px = max(1, int((value.soft - time.time()) * 1000)) if value.soft else 0
-        commands = [_put(entry.key, cell, px)]
+        commands: list[Command] = [("SET", entry.key, cell, "PX", kept_ms(px))]
         if lease is not None:
             commands.append(("UNLINK", lease))
         self._store.run(commands)
@@ -290,7 +333,7 @@ class Reader:
     def drop(self, keys: Sequence[bytes]) -> None:
         """Unlink entries or leases of entries: one round trip."""
         if keys:
-            self._store.run([("UNLINK", *keys)])
+            self._store.run(unlinking(keys))
 
     def disclaim(self, lease: bytes, lease_ms: int) -> None:
         """Tell readers of an entry that nobody will store it: one round trip."""
@@ -300,18 +343,12 @@ class Reader:
 MOST_HOLDERS = 256
 """Reverse dependencies kept beside one row; more are forgotten, oldest expiry first."""
 
-_HOLD_MS = 86_400_000
 # How often a stored entry prolongs the life of its stamps: they live far longer than entries.
 _PROLONG = 1 / 16
 # Epoch, fingerprint, one stamp and nonce: enough to know a row's value again.
 _OBSERVED = 1 + cells.EPOCH_SIZE + cells.FINGERPRINT_SIZE + cells.STAMP_SIZE + cells.NONCE_SIZE
 
 
-def _kept_ms(px: int) -> int:
-    """How long an entry that expires in ``px`` milliseconds is there; 0 stands for ever."""
-    return px and px + min(px, GRACE_MS)
-
-
-def _put(key: bytes, cell: bytes, px: int) -> Command:
-    keep = _kept_ms(px)
-    return ("SET", key, cell, "PX", keep) if keep else ("SET", key, cell)
+def kept_ms(px: int) -> int:
+    """How long an entry that expires in ``px`` milliseconds, 0 for never, is there at most."""
+    return min(px + min(px, GRACE_MS), LONGEST_MS) if px else LONGEST_MS

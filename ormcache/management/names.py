@@ -10,9 +10,9 @@ from django.apps import apps
 from django.core.management.base import CommandError
 from django.db import connections, models
 
-from ormcache.databases import label
 from ormcache.options import options_of
 from ormcache.schema import is_cached
+from ormcache.writes.hooks import state_of
 from ormcache.writes.watched import watched_tables
 
 Model = type[models.Model]
@@ -22,7 +22,7 @@ def databases() -> dict[str, str]:
     """One alias for each database, by the label it has in keys."""
     found: dict[str, str] = {}
     for alias in connections:
-        found.setdefault(label(connections[alias]), alias)
+        found.setdefault(state_of(connections[alias]).label, alias)
     return found
 
 

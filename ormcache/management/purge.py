@@ -79,7 +79,11 @@ def _unfinished(error: BaseException, census: Census) -> CommandError:
 
 
 def _report(census: Census, out: Output, *, dry_run: bool) -> None:
-    found = sorted(census.tables.items())
+    aliases = databases()
+    found = sorted(
+        ((aliases.get(label, label), table), counts)
+        for (label, table), counts in census.tables.items()
+    )
     data = {
         "dry_run": dry_run,
         "tables": [

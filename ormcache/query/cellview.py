@@ -66,7 +66,7 @@ def view_cells(schema: Schema, pk: Any, using: str) -> list[CellView]:
     ``StoreError``."""
     found = _tables(schema, using)
     sets = [key for _, keys in found for key in (keys.holders(pk), keys.dependents(pk))]
-    views, members = _ask(found, [pk], [("ZRANGE", key, 0, -1) for key in sets])
+    views, members = _ask(found, [pk], _seen(using), [("ZRANGE", key, 0, -1) for key in sets])
     for view, held, declared in zip(views, members[::2], members[1::2], strict=True):
         view.dependents = _dependents(held, declared)
     return views
@@ -74,7 +74,14 @@ def view_cells(schema: Schema, pk: Any, using: str) -> list[CellView]:
 
 def view_rows(schema: Schema, pks: Sequence[Any], using: str) -> list[CellView]:
     """The cells of some rows, row by row: one round trip. Raises ``StoreError``."""
-    return _ask(_tables(schema, using), pks, [])[0]
+    return _ask(_tables(schema, using), pks, _seen(using), [])[0]
+
+
+def _seen(using: str) -> bytes | None:
+    """The view of the connection, where the project names views."""
+    sight = state_of(connections[using]).sight
+    sight.may_read()
+    return sight.view
 
 
 def _tables(schema: Schema, using: str) -> list[tuple[Table, TableKeys]]:
@@ -83,22 +90,31 @@ def _tables(schema: Schema, using: str) -> list[tuple[Table, TableKeys]]:
 
 
 def _ask(
-    tables: list[tuple[Table, TableKeys]], pks: Sequence[Any], more: list[Sequence[Any]]
+    tables: list[tuple[Table, TableKeys]],
+    pks: Sequence[Any],
+    view: bytes | None,
+    more: list[Sequence[Any]],
 ) -> tuple[list[CellView], list[Any]]:
     """The cells of the rows, and what the store answers to ``more``."""
-    wanted = [(table, keys, keys.row(pk)) for pk in pks for table, keys in tables]
+    wanted = []
     commands: list[Sequence[Any]] = [("TIME",)]
-    for _, keys, key in wanted:
-        commands += [("GET", key), ("PTTL", key), ("GET", keys.generation)]
+    for pk in pks:
+        for table, keys in tables:
+            key = keys.row(pk) if view is None else keys.row_in_view(view, pk)
+            wanted.append((table, key))
+            # The cell that a row in a view rests on, else the same once more.
+            commands += [("GET", key), ("PTTL", key), ("GET", keys.generation)]
+            commands.append(("GET", keys.row(pk)))
     epoch, (time, *replies) = runtime.current().store.run([*commands, *more])
     now = int(time[0]) * 1000 + int(time[1]) // 1000
     views = []
-    for number, (table, _, key) in enumerate(wanted):
-        raw, ttl, generation = replies[3 * number : 3 * number + 3]
-        view = CellView(table.name, key, raw=raw, ttl_ms=ttl if raw else None)
-        _judge(view, table, generation, epoch, now)
-        views.append(view)
-    return views, replies[3 * len(wanted) :]
+    for number, (table, key) in enumerate(wanted):
+        raw, ttl, generation, base = replies[4 * number : 4 * number + 4]
+        found = CellView(table.name, key, raw=raw, ttl_ms=ttl if raw else None)
+        rests_on = [generation] if view is None else [generation, base]
+        _judge(found, table, rests_on, epoch, now)
+        views.append(found)
+    return views, replies[4 * len(wanted) :]
 
 
 def _dependents(held: list[bytes], declared: list[bytes]) -> list[Dependent]:
@@ -112,14 +128,22 @@ def _dependents(held: list[bytes], declared: list[bytes]) -> list[Dependent]:
     ]
 
 
-def _judge(view: CellView, table: Table, generation: bytes | None, epoch: bytes, now: int) -> None:
-    """Find the state of the cell, as a reader of this version of the code would."""
+def _judge(
+    view: CellView, table: Table, rests_on: list[bytes | None], epoch: bytes, now: int
+) -> None:
+    """Find the state of the cell, as a reader of this version of the code would. ``rests_on``: its
+    generation, and for a row in a view the row's own cell."""
+    generation, *base = rests_on
     stamp = cells.join_stamps([generation])
     if stamp is not None:
         view.generation = stamp[1:].hex()
     elif generation is not None:
         view.generation = MARKED if cells.is_mark(generation) else UNKNOWN
     raw = view.raw
+    if base and cells.is_mark(base[0]):
+        view.state, view.marks = MARKED, _marks(base[0] or b"", now)
+        view.reason = "a writer is about to commit"
+        return
     if raw is None:
         return
     kind = raw[:1]
@@ -130,22 +154,25 @@ def _judge(view: CellView, table: Table, generation: bytes | None, epoch: bytes,
     elif kind == cells.LEASE:
         view.state = LEASED
         view.reason = "a reader is about to fill it"
-    elif (value := cells.unpack_value(raw)) is not None:
+    elif (value := cells.unpack_value(raw, len(rests_on))) is not None:
         view.value = value
         view.soft_ms = round(value.soft * 1000) - now if value.soft else None
-        _judge_value(view, value, table, stamp, epoch)
+        _judge_value(view, value, table, rests_on, epoch)
     else:
         view.state = UNKNOWN
 
 
 def _judge_value(
-    view: CellView, value: cells.Value, table: Table, stamp: bytes | None, epoch: bytes
+    view: CellView, value: cells.Value, table: Table, rests_on: list[bytes | None], epoch: bytes
 ) -> None:
     reasons = []
     if value.epoch != epoch:
         reasons.append("other epoch (stored in another run of the server)")
-    if value.stamps != stamp:
-        reasons.append(f"old generation ({value.stamps[1:].hex()})")
+    then = value.stamps
+    if then[: cells.STAMP_SIZE] != rests_on[0]:
+        reasons.append(f"old generation ({then[1 : cells.STAMP_SIZE].hex()})")
+    elif then != cells.join_stamps(rests_on):
+        reasons.append("the row was written since")
     if value.fingerprint != table.fingerprint:
         # Its columns are those of other code: the bytes say nothing here.
         view.state, reasons = STALE, [*reasons, "other schema (stored by another version)"]

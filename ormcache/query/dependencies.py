@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import models
 from django.db.models.query import QuerySet
 
 from ormcache import runtime
+from ormcache.catalog import catalog, roster_in
 from ormcache.exceptions import Uncacheable
 from ormcache.keys import TableKeys
 from ormcache.modelset import forget_with_models
 from ormcache.partitions import Partition
 from ormcache.query import analysis, fingerprint
 from ormcache.query.memo import Memo
+from ormcache.query.outputs import conversion
 from ormcache.query.restrictions import Restriction, restrictions
 from ormcache.query.rows import read_row
-from ormcache.schema import Table
+from ormcache.schema import Table, loading
 from ormcache.writes.watched import WatchList, schema_on, watch_list, watched_tables
 
 EVERY_COLUMN = frozenset({"*"})
@@ -50,6 +52,8 @@ class Template:
     restrictions: tuple[Restriction, ...]
     coarse: Dependencies
     """By whole tables, whatever values are named."""
+    converted: str
+    """What a project's own code makes of the values selected, in words."""
 
     def bind(self, query: Any) -> Dependencies:
         """The dependencies of ``query``, narrowed to the partitions it names."""
@@ -81,22 +85,33 @@ class Template:
         return found
 
 
-_templates: Memo[tuple[str, str, Any, WatchList], Template] = Memo(4096)
+_templates: Memo[tuple[str, str, int, Any, WatchList], Template] = Memo(4096)
 _bound: Memo[tuple[Template, Tokens], Dependencies] = Memo(8192)
 
 
-def of_query(query: Any, structure: Any, label: str, vendor: str) -> Template:
+_NONE: frozenset[str] = frozenset()
+
+
+def of_query(
+    query: Any, structure: Any, label: str, vendor: str, secured: frozenset[str] = _NONE
+) -> Template:
     """What a query depends on in the database ``label``; remembered by its structure.
+    ``secured``: tables whose rows the database picks out by any of their columns.
 
     Raises ``Uncacheable`` when it reads a table nobody watches.
     """
-    memo = (runtime.current().config.namespace, label, structure, watch_list())
+    cache = runtime.current()
+    shape = (structure, secured) if secured else structure
+    memo = (cache.config.namespace, label, catalog.version, shape, watch_list())
     found = _templates.get(memo)
     if found is None:
         plan = analysis.plan(query, structure)
+        if not secured.isdisjoint(plan.tables):
+            widened = {name: EVERY_COLUMN for name in plan.tables if name in secured}
+            plan = replace(plan, tables={**plan.tables, **widened})
         coarse = _coarse(plan, label, vendor)
-        narrow = tuple(restrictions(query, plan, vendor))
-        found = _templates[memo] = Template(plan, label, narrow, coarse)
+        narrow = tuple(restrictions(query, plan, label, vendor))
+        found = _templates[memo] = Template(plan, label, narrow, coarse, conversion(query))
     return found
 
 
@@ -110,7 +125,7 @@ forget_with_models(forget)
 
 def _coarse(plan: analysis.Plan, label: str, vendor: str) -> Dependencies:
     found = Dependencies()
-    shape = hashlib.blake2b(digest_size=8)
+    shape = hashlib.blake2b(loading().encode(), digest_size=8)
     for name in sorted(plan.tables):
         _add_table(found, name, plan.tables[name], label, vendor)
         shape.update(_shape(name).encode())
@@ -125,7 +140,8 @@ def _add_table(
     found.stamps += _table_stamps(name, columns, label)
     table = watched_tables()[name].table
     if table is not None:
-        found.rosters[runtime.current().keys(label, name).lists] = table.roster_on(vendor).id
+        lists = runtime.current().keys(label, name).lists
+        found.rosters[lists] = roster_in(label, vendor, table).id
 
 
 def _table_stamps(name: str, columns: frozenset[str], label: str) -> list[bytes]:
@@ -181,7 +197,13 @@ def _shape(name: str) -> str:
     return ";".join([name, *shown])
 
 
-def declared(items: Iterable[Any], label: str, vendor: str, using: str | None) -> Dependencies:
+def declared(
+    items: Iterable[Any],
+    label: str,
+    vendor: str,
+    using: str | None,
+    secured: frozenset[str] = _NONE,
+) -> Dependencies:
     """What ``cache(depends_on=…)`` names: instances, models and querysets.
 
     An instance stands for its row: the nonce of its cell, which every write drops. Its row is
@@ -191,7 +213,7 @@ def declared(items: Iterable[Any], label: str, vendor: str, using: str | None) -
     for item in items:
         if isinstance(item, QuerySet):
             structure, _ = fingerprint.walk(item.query)
-            one = of_query(item.query, structure, label, vendor).coarse
+            one = of_query(item.query, structure, label, vendor, secured).coarse
             found.stamps += one.stamps
             found.tables += one.tables
             found.rosters |= one.rosters

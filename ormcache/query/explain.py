@@ -15,7 +15,7 @@ from django.db.models.query import ModelIterable
 from ormcache import runtime
 from ormcache.exceptions import StoreError, Uncacheable
 from ormcache.options import DEFAULT, options_of
-from ormcache.query import dependencies, fingerprint, reliance
+from ormcache.query import dependencies, faults, fingerprint, reliance
 from ormcache.query.bypass import bypassed
 from ormcache.query.cellview import HIT, CellView, view_rows
 from ormcache.query.entryview import view_entry
@@ -29,6 +29,8 @@ from ormcache.schema import Schema
 from ormcache.text import cli_text
 from ormcache.writes.hooks import state_of
 from ormcache.writes.watched import schema_on
+
+_Find = Callable[["_Findings", tuple[Any, ...], dict[str, Any]], None]
 
 MOST_CELLS = 100
 """Row cells looked at; the state of more is not told."""
@@ -52,6 +54,21 @@ def explain(
     except Uncacheable as error:
         found.reasons.append(error.reason)
     return found.explanation()
+
+
+def _understood(find: _Find) -> _Find:
+    """``find``, of which an error is a reason to be told: it would keep a read from the cache."""
+
+    def told(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            find(found, args, kwargs)
+        except Uncacheable:
+            raise
+        except Exception as error:
+            faults.note(error)
+            raise Uncacheable(f"the analysis failed: {error!r}") from error
+
+    return told
 
 
 class _Findings:
@@ -124,7 +141,8 @@ class _Findings:
         queryset, label = self.queryset, self.state.label
         options = queryset._cache_options
         self.timeout = _timeout(options.timeout, queryset.model)
-        template = dependencies.of_query(query, structure, label, self.connection.vendor)
+        vendor, secured = self.connection.vendor, self.state.sight.secured
+        template = dependencies.of_query(query, structure, label, vendor, secured)
         self.depends_on += reliance.of_template(template, query)
         self.depends_on += reliance.of_declared(options.depends_on, label, self.connection.vendor)
         entry = ListEntry(queryset, kind, structure, values, query, self.using, to_read=False)
@@ -150,11 +168,13 @@ def _switched_off(queryset: Any) -> list[str]:
         reasons.append(reason)
     if connections[queryset.db].needs_rollback:
         reasons.append("the transaction is broken and has to be rolled back")
-    if state_of(connection).uncached:
-        reasons.append(state_of(connection).fill_refusal())
+    sight = state_of(connection).sight
+    if not sight.may_read([queryset.model._meta.db_table]):
+        reasons.append(sight.reason)
     return reasons
 
 
+@_understood
 def _evaluation(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     queryset = found.queryset
     kind = queryset._entry_kind()
@@ -178,7 +198,8 @@ def _evaluation(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any])
     found.depends_on += reliance.of_rows(pointers.schema, None, pointers.branches)
 
 
-def _data(kind: str) -> Callable[[_Findings, Any, Any], None]:
+def _data(kind: str) -> _Find:
+    @_understood
     def find(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         found.kind = kind
         found.queryset._check("list" if kind == "values" else kind)
@@ -225,7 +246,7 @@ def _last(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
     _evaluation(found, args, kwargs)
 
 
-_VERBS: dict[str, Callable[[_Findings, tuple[Any, ...], dict[str, Any]], None]] = {
+_VERBS: dict[str, _Find] = {
     "": _evaluation,
     "get": _get,
     "first": _first,

@@ -62,7 +62,8 @@ def overridden(kind: Any, shortcut: str) -> str:
     stands_for = SHORTCUTS[shortcut]
     found = ""
     is_below = False
-    for each in kind.__mro__:
+    # The last is object, whose methods are Python's.
+    for each in kind.__mro__[:-1]:
         names = stands_for.skipped + (stands_for.below if is_below else ())
         found = found or _first_foreign(each, names)
         is_below = is_below or each.__dict__.get("_is_caching_queryset", False)

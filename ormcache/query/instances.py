@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import ref
 
 from django.db import models
+from django.db.models import query as django_query
 from django.db.models.base import ModelState
 from django.db.models.fields.files import FileDescriptor, ImageFileDescriptor
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
@@ -59,21 +61,23 @@ def _fast(model: Any, attnames: tuple[str, ...], db: str, fetch_mode: Any) -> Bu
 
 def _faithful(model: Any, attnames: tuple[str, ...], db: str, fetch_mode: Any) -> Build:
     names = list(attnames)
-    options = {} if fetch_mode is None else _fetch_mode_option(model, fetch_mode)
+    from_db = model.from_db
+    if fetch_mode is not None:
+        # Warns of overrides that take no fetch mode (Django 6.1).
+        from_db = django_query._get_from_db(model, fetch_mode)  # type: ignore[attr-defined]
 
     def build(values: Sequence[Any]) -> Any:
-        return model.from_db(db, names, list(values), **options)
+        return from_db(db, names, list(values))
 
     return build
 
 
-def _fetch_mode_option(model: Any, fetch_mode: Any) -> dict[str, Any]:
-    """``from_db`` overrides written before Django 6.1 do not take a fetch mode."""
-    parameters = inspect.signature(model.from_db).parameters
-    takes = "fetch_mode" in parameters or any(
-        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
-    )
-    return {"fetch_mode": fetch_mode} if takes else {}
+def introduce(instances: Sequence[Any], fetch_mode: Any) -> None:
+    """Let each instance know those it was loaded with, under ``FETCH_PEERS`` (Django 6.1)."""
+    if getattr(fetch_mode, "track_peers", False):
+        peers = [ref(instance) for instance in instances]
+        for instance in instances:
+            instance._state.peers = peers
 
 
 def _is_plain(model: type[models.Model]) -> bool:

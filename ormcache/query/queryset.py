@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, router
 from django.db.models.query import (
     MAX_GET_RESULTS,
@@ -18,7 +20,7 @@ from django.db.models.query import (
 from ormcache import runtime
 from ormcache.conf import timeout_seconds
 from ormcache.databases import is_copy
-from ormcache.exceptions import StoreError, Uncacheable
+from ormcache.exceptions import Uncacheable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import analysis, fingerprint
 from ormcache.query.bypass import bypassed
@@ -36,9 +38,11 @@ from ormcache.query.lists import (
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers
 from ormcache.query.rows import read_row
+from ormcache.query.select import Row, as_loaded
 from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
+from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.announce import insert, literal_pks, touching, updating
 from ormcache.writes.watched import schema_on, schema_or_none
@@ -75,7 +79,8 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         """A clone with options for its list entry; this queryset is left as it is.
 
         ``key`` replaces the computed fingerprint: the entry answers every query of this shape
-        and these partitions that names the key, whatever its other values. ``timeout``: seconds,
+        that names the key and speaks of the same rows, whatever it compares them with.
+        ``timeout``: seconds,
         a timedelta, ``None`` for no expiry. ``depends_on``: instances, models or querysets whose
         change invalidates the entry too. Raises ``TypeError`` or ``ValueError`` for anything else.
         """
@@ -102,7 +107,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         """Drop this queryset's cached entry now. Runs no SQL, returns nothing."""
         try:
             self._list_entry().drop()
-        except (StoreError, Uncacheable) as error:
+        except Exception as error:
             count_uncached(error)
 
     def execute(self) -> None:
@@ -140,13 +145,20 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if self._cache_options.key is not None and (args or kwargs):
             # The key names the list, not whichever row is asked of it.
             return self._without_key().get(*args, **kwargs)
-        pk = None if _is_down() else named_pk(self, args, kwargs)
-        if pk is not None and self._uses_cache():
-            try:
-                return self._get_row(pk)
-            except Uncacheable as error:
-                count_uncached(error)
-        return super().get(*args, **kwargs)
+        try:
+            pk = None if _is_down() else named_pk(self, args, kwargs)
+            if pk is not None and self._uses_cache():
+                using = self._primary()
+                schema = schema_on(self.model, connections[using].vendor)
+                row = read_row(schema, pk, using)
+            else:
+                schema = None
+        except Exception as error:
+            count_uncached(error)
+            schema = None
+        if schema is None:
+            return super().get(*args, **kwargs)
+        return self._instance(schema, row, using)
 
     def count(self) -> int:
         if self._result_cache is not None or not self._uses_cache():
@@ -208,25 +220,25 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         try:
             self._check_own("list")
             pointers = Pointers(self, self._primary())
-            pks = named_pks(self)
-            if pks is not None and not pointers.needs_entry:
-                return pointers.by_pks(pks)
-            self._check_lists()
-            return pointers.by_list()
-        except Uncacheable as error:
+            pks = None if pointers.needs_entry else named_pks(self)
+            if pks is None:
+                self._check_lists()
+        except Exception as error:
             count_uncached(error)
             return None
+        return pointers.by_list() if pks is None else pointers.by_pks(pks)
 
     def _fetch_values(self) -> list[Any] | None:
         """values() and values_list(): one entry for all their shapes, as lists of columns."""
         width = len(names(self))
 
         def is_rows(found: Any) -> bool:
+            # A combination has a further column where it is ordered by one it does not select.
             return type(found) is list and all(
-                type(row) is list and len(row) == width for row in found
+                type(row) is list and len(row) >= width for row in found
             )
 
-        rows = self._data("values", lambda on: list(map(list, ValuesListIterable(on))), is_rows)
+        rows = self._data("values", _rows_of, is_rows)
         if rows is None:
             return None
         shaped: list[Any] = SHAPES[self._iterable_class](self, rows)
@@ -237,10 +249,10 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         try:
             self._check(kind if kind != "values" else "list")
             structure, values = fingerprint.walk(self.query)
-        except Uncacheable as error:
+            primary = self._primary()
+        except Exception as error:
             count_uncached(error)
             return None
-        primary = self._primary()
         walked = (structure, values, self.query)
         return read_data(
             self, kind.encode(), walked, primary, lambda: run(self._on(primary)), is_valid
@@ -266,15 +278,14 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         on._db, on._query, on._deferred_filter = primary, self.query, None
         return on
 
-    def _get_row(self, pk: Any) -> _M:
-        using = self._primary()
-        schema = schema_on(self.model, connections[using].vendor)
-        row = read_row(schema, pk, using)
+    def _instance(self, schema: Schema, row: Row | None, using: str) -> _M:
         if row is None:
             model: Any = self.model
             raise model.DoesNotExist(
                 f"{self.model._meta.object_name} matching query does not exist."
             )
+        if schema.raw:
+            row = as_loaded(schema.model, schema.attnames, schema.raw, row, using)
         build = builder(self.model, schema.attnames, self.db, getattr(self, "_fetch_mode", None))
         return build(row)  # type: ignore[no-any-return]
 
@@ -328,23 +339,19 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     # Writes
 
     def update(self, **kwargs: Any) -> int:
-        changes = self._changes(kwargs)
-        if changes is None:
-            return super().update(**kwargs)
         self._for_write = True
         pks = self._literal_pks()
-        if pks is None and self._is_own_table(changes):
-            run = partial(super().update, **kwargs)
-            return touching(self.model, self.db, run, changes, self._own_condition)
-        with updating(changes, pks, self.db):
-            return super().update(**kwargs)
+        run = partial(super().update, **kwargs)
+        if pks is None and self._is_own_table(kwargs):
+            return touching(self.model, self.db, run, "UPDATE", self._own_condition)
+        with updating(self.model, pks, self.db):
+            return run()
 
     update.alters_data = True  # type: ignore[attr-defined]
 
     def _update(self, values: Any, *args: Any, **kwargs: Any) -> Any:
-        # What Model.save() calls: the values are those of one instance.
-        changes = [(field, value) for field, _, value in values]
-        with updating(changes, self._literal_pks(), self.db):
+        # What Model.save() calls.
+        with updating(self.model, self._literal_pks(), self.db):
             return super()._update(values, *args, **kwargs)  # type: ignore[misc]
 
     _update.alters_data = True  # type: ignore[attr-defined]
@@ -353,30 +360,30 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     def _raw_delete(self, using: str | None) -> int:
         # What cascades call: the rows are known to the database alone.
         run = partial(super()._raw_delete, using)
-        return touching(self.model, using or self.db, run, condition=self._own_condition)
+        return touching(self.model, using or self.db, run, "DELETE", self._own_condition)
 
     _raw_delete.alters_data = True  # type: ignore[attr-defined]
 
     def _insert(self, objs: Any, fields: Any, *args: Any, **kwargs: Any) -> Any:
         using = kwargs.get("using") or self.db
-        replaces = (kwargs.get("update_fields") or None) if kwargs.get("on_conflict") else None
         run = partial(super()._insert, objs, fields, *args, **kwargs)  # type: ignore[misc]
-        return insert(self.model, objs, fields, using, run, replaces=replaces)
+        return insert(self.model, using, run)
 
     _insert.alters_data = True  # type: ignore[attr-defined]
     _insert.queryset_only = False  # type: ignore[attr-defined]
 
-    def _changes(self, kwargs: dict[str, Any]) -> list[tuple[Any, Any]] | None:
-        try:
-            return [(self.model._meta.get_field(name), value) for name, value in kwargs.items()]
-        except Exception:
-            # Django says best what is wrong with the names.
-            return None
-
-    def _is_own_table(self, changes: list[tuple[Any, Any]]) -> bool:
-        """Whether an UPDATE changes no inherited table and no key."""
+    def _is_own_table(self, names: Iterable[str]) -> bool:
+        """Whether an UPDATE of these fields changes no inherited table and no key."""
         model = self.model._meta.concrete_model
-        return all(field.model is model and not field.primary_key for field, _ in changes)
+        try:
+            fields = [self.model._meta.get_field(name) for name in names]
+        except FieldDoesNotExist:
+            # Django says best what is wrong with it, unless a queryset further down knows it.
+            return False
+        return all(
+            field.concrete and field.model is model and not getattr(field, "primary_key", True)
+            for field in fields
+        )
 
     def _own_condition(self) -> Any:
         """A query for the same rows, if a row's own columns alone tell whether it is one."""
@@ -387,7 +394,9 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         name = self.model._meta.db_table
         try:
             plan = analysis.plan(query, fingerprint.walk(query)[0])
-        except Uncacheable:
+        except Exception as error:
+            if not isinstance(error, Uncacheable):
+                count_uncached(error)
             return None
         if (
             query.where.contains_aggregate
@@ -446,6 +455,15 @@ def _is_down() -> bool:
     """Whether the store is known not to answer."""
     cache = runtime.built()
     return cache is not None and cache.store.is_down
+
+
+def _rows_of(queryset: Any) -> list[Any]:
+    # Compiling a combination may add columns to its query, and to what its clones share with it.
+    query = queryset.query.chain()
+    if query.selected is not None:
+        query.selected = dict(query.selected)
+    plain: Any = QuerySet(queryset.model, query=query, using=queryset.db)
+    return list(map(list, ValuesListIterable(plain)))
 
 
 def _is_count(found: Any) -> bool:

@@ -9,13 +9,15 @@ from typing import Any
 from django.db import connections
 
 from ormcache import runtime
-from ormcache.coherence.reader import Lease, Rows
-from ormcache.exceptions import Corrupt, StoreError, Unrepresentable
+from ormcache.catalog import refusal
+from ormcache.coherence.reader import MOST_BYTES, Lease, Rows
+from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query.select import Row, select
 from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
+from ormcache.writes.sight import Token, count_refused
 from ormcache.writes.transaction import ConnectionState
 from ormcache.writes.trust import trust_in
 
@@ -33,8 +35,13 @@ class Wanted:
 def read_row(schema: Schema, pk: Any, using: str) -> Row | None:
     """One row, ``None`` if it does not exist. One round trip on a hit."""
     state = state_of(connections[using])
-    if schema.is_single and state.pending is None and not state.uncached:
-        table = schema.tables[0]
+    table, sight = schema.tables[0], state.sight
+    if (
+        schema.is_single
+        and state.pending is None
+        and sight.may_read((table.name,))
+        and sight.view is None
+    ):
         cache = runtime.current()
         keys = cache.keys(state.label, table.name)
         try:
@@ -53,7 +60,7 @@ def read_row(schema: Schema, pk: Any, using: str) -> Row | None:
         except Corrupt:
             counters["corrupt"] += 1
         wanted = Wanted(schema, [pk])
-        _refill([(wanted, [pk], [found])], state, using)
+        _refill([(wanted, [pk], [found])], state, using, sight.token)
         return wanted.rows.get(pk)
     wanted = Wanted(schema, [pk])
     read_rows([wanted], using)
@@ -64,6 +71,7 @@ def read_rows(wanted: Sequence[Wanted], using: str) -> None:
     """Read all rows of all models: one round trip, and one SQL query for each model that has
     rows missing from the cache."""
     state = state_of(connections[using])
+    sight = state.sight
     cached: list[tuple[Wanted, list[Any], list[Rows]]] = []
     for each in wanted:
         pks = _clean_pks(each, state)
@@ -75,6 +83,7 @@ def read_rows(wanted: Sequence[Wanted], using: str) -> None:
             cached.append((each, pks, _groups(each.schema, pks, state)))
     if not cached:
         return
+    token = sight.token
     try:
         belief = trust_in(state)
         runtime.current().reader.read_rows([rows for _, _, groups in cached for rows in groups])
@@ -87,12 +96,14 @@ def read_rows(wanted: Sequence[Wanted], using: str) -> None:
     for each, pks, groups in cached:
         _take_hits(each, pks, groups)
     if any(len(each.rows) < len(each.pks) for each, _, _ in cached):
-        _refill(cached, state, using)
+        _refill(cached, state, using, token)
 
 
 def _clean_pks(wanted: Wanted, state: ConnectionState) -> list[Any]:
     """The rows that the running transaction has not written itself."""
-    if state.uncached:
+    sight = state.sight
+    if not sight.may_read([table.name for table in wanted.schema.tables]):
+        count_refused(sight.reason)
         return []
     if state.pending is None:
         return wanted.pks
@@ -103,10 +114,16 @@ def _clean_pks(wanted: Wanted, state: ConnectionState) -> list[Any]:
 
 def _groups(schema: Schema, pks: list[Any], state: ConnectionState) -> list[Rows]:
     groups = []
+    view = state.sight.view
     for table in schema.tables:
         keys = runtime.current().keys(state.label, table.name)
         row = keys.row
-        groups.append(Rows(keys.generation, table.fingerprint, [row(pk) for pk in pks]))
+        cells = [row(pk) for pk in pks]
+        rows = Rows(keys.generation, table.fingerprint, cells)
+        if view is not None:
+            # Writers know of no views: they mark what all views of the row rest on.
+            rows.bases, rows.keys = cells, [keys.row_in_view(view, pk) for pk in pks]
+        groups.append(rows)
     return groups
 
 
@@ -136,11 +153,16 @@ def _take_hits(wanted: Wanted, pks: list[Any], groups: list[Rows]) -> None:
 
 
 def _refill(
-    cached: Sequence[tuple[Wanted, list[Any], list[Rows]]], state: ConnectionState, using: str
+    cached: Sequence[tuple[Wanted, list[Any], list[Rows]]],
+    state: ConnectionState,
+    using: str,
+    token: Token,
 ) -> None:
     """Lease what is missing, read it from the database, fill what was leased."""
     fills: list[tuple[Wanted, list[Any], list[Rows]]] = []
     for each, pks, groups in cached:
+        if reason := refusal(state.label, each.schema):
+            raise Uncacheable(reason)
         missing = [pk for pk in pks if pk not in each.rows]
         counters["row_miss"] += len(missing)
         if missing and state.may_fill([table.name for table in each.schema.tables]):
@@ -168,7 +190,10 @@ def _refill(
         if missing:
             loaded = select(each.schema, missing, using)
             each.rows.update(loaded)
-            _fill(each.schema, pks, loaded, own)
+            if state.sight.is_still(token, [table.name for table in each.schema.tables]):
+                _fill(each.schema, pks, loaded, own)
+            else:
+                counters["row_fill_refused"] += len(loaded)
 
 
 def _fill(
@@ -185,6 +210,9 @@ def _fill(
                 payload = table.codec.encode(_part(schema, number, row))
             except Unrepresentable:
                 counters["unrepresentable"] += 1
+                continue
+            if len(payload) > MOST_BYTES:
+                counters["oversized"] += 1
                 continue
             filled.append((lease, payload))
     if not filled:

@@ -12,6 +12,7 @@ from django.core.exceptions import FieldError
 from django.db.models import Field, ForeignObjectRel, Model
 from django.db.models.fields.related import ForeignObject
 
+from ormcache.digest import code_digest
 from ormcache.exceptions import Uncacheable
 from ormcache.modelset import forget_with_models
 from ormcache.query.grammar import Token, class_path
@@ -72,9 +73,21 @@ def field_token(field: Any) -> str:
     model = getattr(field, "model", None)
     if model is None:
         return _free(field)
-    token = f"{label(model)}.{field.attname} {field.column} {class_path(type(field))}"
+    token = f"{label(model)}.{field.attname} {field.column} {_class(field)}"
     _fields[id(field)] = (field, token)
     return token
+
+
+def _class(field: Any) -> str:
+    """The class of a field, and of which version: it converts what is stored and compared."""
+    parts = [field, *(vars(field)[name] for name in _PARTS if vars(field).get(name) is not None)]
+    kinds = [part if isinstance(part, type) else type(part) for part in parts]
+    digests = "".join(f" {digest}" for kind in kinds if (digest := code_digest(kind)))
+    return class_path(type(field)) + digests
+
+
+# What a field leaves conversions to.
+_PARTS = ("base_field", "output_field", "encoder", "decoder")
 
 
 def output_token(node: Any) -> Token:
@@ -120,7 +133,7 @@ def _free(field: Any) -> str:
         raise Uncacheable(f"{class_path(kind)} as an output field is not known")
     _, _, args, kwargs = field.deconstruct()
     kept = {name: value for name, value in kwargs.items() if name not in COSMETIC}
-    return f"{class_path(kind)} {_text(args)} {_text(kept)}"
+    return f"{_class(field)} {_text(args)} {_text(kept)}"
 
 
 def _text(value: Any) -> str:

@@ -12,15 +12,17 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import runtime
+from ormcache.catalog import catalog, names_rows, roster_in
 from ormcache.coherence.writer import MARK_MS, Marked, new_token
 from ormcache.conf import OUTBOX
 from ormcache.exceptions import StoreError
 from ormcache.keys import has_log
+from ormcache.partitions import Roster
 from ormcache.stats import counters
 from ormcache.writes import outbox
 from ormcache.writes.changes import TableChanges, Touched
 from ormcache.writes.errors import InvalidationFailed
-from ormcache.writes.pending import Pending
+from ormcache.writes.pending import Pending, TableWrites
 
 logger = logging.getLogger("ormcache")
 
@@ -99,7 +101,8 @@ class Invalidation:
                 TableChanges(
                     runtime.current().keys(self._database, name),
                     writes,
-                    writes.table.roster_on(self._connection.vendor) if writes.table else None,
+                    self._roster(writes),
+                    self._connection,
                 )
                 for name, writes in pending.tables.items()
             ]
@@ -117,6 +120,21 @@ class Invalidation:
                 f"The write was not committed: it could not be invalidated ({error}), and readers "
                 "would have been served old data."
             ) from error
+
+    def _roster(self, writes: TableWrites) -> Roster | None:
+        """The partitions whose stamps are kept in this database."""
+        table = writes.table
+        if table is None:
+            return None
+        try:
+            catalog.learns(self._database, table, self._connection)
+        except Exception as error:
+            logger.warning("ormcache.catalog.unknown: %s: %s", table.name, error)
+            writes.write_all()
+        if not names_rows(self._database, table):
+            # Two spellings of a key are one row, and nobody knows which.
+            writes.write_all()
+        return roster_in(self._database, self._connection.vendor, table)
 
     def _has_outbox(self) -> bool:
         cache = runtime.current()

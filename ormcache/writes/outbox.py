@@ -21,7 +21,9 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import runtime
-from ormcache.coherence.writer import MARK_MS, new_token
+from ormcache.cells import new_left_token
+from ormcache.coherence.writer import MARK_MS
+from ormcache.databases import set_apart
 from ormcache.stats import counters
 
 logger = logging.getLogger("ormcache")
@@ -31,7 +33,6 @@ CALM = 1.0
 KEPT = 30.0
 """Seconds an entry is kept after everybody had the time to see it."""
 _BATCH = 500
-_SAVEPOINT = "ormcache_outbox"
 
 
 class State(enum.Enum):
@@ -109,7 +110,7 @@ def look(connection: BaseDatabaseWrapper) -> State:
     # The connection's own cursor, without the wrapper that counts and logs.
     cursor: Any = connection.create_cursor()
     try:
-        with _set_apart(connection, cursor):
+        with set_apart(connection):
             cursor.execute(
                 f"SELECT waiting FROM {_table(connection)} WHERE namespace = %s "
                 "ORDER BY waiting DESC LIMIT 1",
@@ -121,25 +122,6 @@ def look(connection: BaseDatabaseWrapper) -> State:
     if found is None:
         return State.EMPTY
     return State.WAITING if found[0] else State.REPLAYED
-
-
-@contextmanager
-def _set_apart(connection: Any, cursor: Any) -> Iterator[None]:
-    """Keep an error from the application's transaction, of which PostgreSQL would refuse every
-    statement that follows."""
-    if connection.vendor != "postgresql" or (
-        connection.autocommit and not connection.connection.info.transaction_status
-    ):
-        yield
-        return
-    cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
-    try:
-        yield
-    except BaseException:
-        cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-        raise
-    finally:
-        cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
 
 
 @contextmanager
@@ -220,10 +202,11 @@ def _write(cursor: Any, sql: str, params: list[Any]) -> bool:
 
 
 def _invalidate(keys: list[bytes]) -> None:
-    """The marks are left to expire. A writer may have taken the old row for the committed one and
-    marked too little by it: nothing may be filled until its own, older marks are over."""
+    """The marks are left to expire, and say so: no list waits for them. A writer may have taken
+    the old row for the committed one and marked too little by it: nothing may be filled until its
+    own, older marks are over."""
     writer = runtime.current().writer
-    token = new_token()
+    token = new_left_token()
     for start in range(0, len(keys), _BATCH):
         writer.mark(token, keys[start : start + _BATCH], ttl_ms=MARK_MS)
 

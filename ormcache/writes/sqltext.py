@@ -9,6 +9,7 @@ import enum
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from ormcache.writes.sqltokens import all_words, identifiers, tokens, words_of
 
@@ -55,6 +56,16 @@ class Statement:
     """The isolation level or the snapshot may change."""
     visibility: bool = False
     """The connection may see other tables or rows than its neighbours from now on."""
+    only_view: bool = False
+    """What may change is named by the view of the project, if it names one."""
+    custom: frozenset[str] = frozenset()
+    """Settings of the application's own that may be set, as ``app.tenant``."""
+    names_setting_apart: bool = False
+    """Which setting is set stands in a parameter or is worked out."""
+    is_blinding: bool = False
+    """What is set cannot be asked for afterwards."""
+    moves: bool = False
+    """Another database may be used from now on."""
     begins: bool = False
     """A transaction may be open when the text, which writes, is over."""
     exact: Exact | None = None
@@ -104,17 +115,15 @@ def _parse(sql: str) -> Statement:
     else:
         parts = _split([token.upper() for token in found])
         kind = max(map(_kind, parts), key=_STRENGTH.index, default=Kind.READ)
-    isolation, visibility = _settings(sql, parts)
+    holds_code = found is None or any(map(_holds_code, parts))
+    settings = _settings(sql, parts, holds_code=holds_code)
     if kind in _WRITING:
-        if found is None or any(map(_holds_code, parts)):
-            names = all_words(sql)
-        else:
-            names = identifiers(found, sql)
+        names = all_words(sql) if holds_code else identifiers(found or (), sql)
         truncates, begins = any(map(_truncates, parts)), _begins(sql, parts, found is None)
-        return Statement(kind, names, truncates, isolation, visibility, begins)
-    if kind is Kind.READ and (isolation or visibility):
+        return Statement(kind, names, truncates, begins=begins, **settings)
+    if kind is Kind.READ and (settings["isolation"] or settings["visibility"]):
         kind = Kind.SESSION
-    return Statement(kind, isolation=isolation, visibility=visibility)
+    return Statement(kind, **settings)
 
 
 def _disputed_kind(sql: str, parts: list[list[str]]) -> Kind:
@@ -293,43 +302,79 @@ _ISOLATION = frozenset(
     "ISOLATION SNAPSHOT CHARACTERISTICS TRANSACTION TRANSACTION_ISOLATION"
     " DEFAULT_TRANSACTION_ISOLATION TX_ISOLATION READ_UNCOMMITTED".split()
 )
-_VISIBILITY = frozenset(
-    "ROLE AUTHORIZATION SESSION_AUTHORIZATION ROW_SECURITY SCHEMA SEARCH_PATH"
-    " SQL_SELECT_LIMIT SYSTEM_VERSIONING_ASOF"
-    # The same rows, but other answers.
+_VIEW = frozenset(
+    "ROLE AUTHORIZATION SESSION_AUTHORIZATION ROW_SECURITY SCHEMA SEARCH_PATH".split()
+)
+# The same tables and rows, but other answers.
+_ANSWERS = frozenset(
+    "SQL_SELECT_LIMIT SYSTEM_VERSIONING_ASOF"
     " TIME TIMEZONE TIME_ZONE DATESTYLE INTERVALSTYLE EXTRA_FLOAT_DIGITS BYTEA_OUTPUT LC_MONETARY"
     " LC_NUMERIC LC_TIME LC_TIME_NAMES TRANSFORM_NULL_EQUALS NAMES CHARACTER CHARSET SQL_MODE"
+    " CLIENT_ENCODING CHARACTER_SET_CLIENT CHARACTER_SET_CONNECTION CHARACTER_SET_RESULTS"
+    " ARRAY_NULLS DEFAULT_TEXT_SEARCH_CONFIG XMLBINARY XMLOPTION"
     " COLLATION_CONNECTION DIV_PRECISION_INCREMENT GROUP_CONCAT_MAX_LEN MAX_SORT_LENGTH"
     " DEFAULT_WEEK_FORMAT CASE_SENSITIVE_LIKE".split()
 )
+_VISIBILITY = _VIEW | _ANSWERS
 _SET_CONFIG = re.compile(r"set_config(?:\s*\(\s*'([^']*)'\s*,)?", re.IGNORECASE)
+_SET = re.compile(
+    r"""\bSET\s+(?:SESSION\s+|LOCAL\s+)?((?:"[^"]*+"|\w++)(?:\s*+\.\s*+(?:"[^"]*+"|\w++))*+)""",
+    re.IGNORECASE,
+)
+_BLANKS_AND_QUOTES = str.maketrans("", "", ' \t\r\n"')
 
 
-def _settings(sql: str, parts: list[list[str]]) -> tuple[bool, bool]:
-    """Whether the isolation level may change, and whether what the connection sees may."""
+def is_setting(name: str) -> bool:
+    """Whether a setting of this name may decide what a connection sees."""
+    return name.upper() in _VISIBILITY or re.fullmatch(r"\w+(?:\.\w+)+", name) is not None
+
+
+def _settings(sql: str, parts: list[list[str]], *, holds_code: bool) -> dict[str, Any]:
+    """What a text says of the settings it changes, as the fields of a ``Statement``."""
     isolation, visibility = False, "search_path" in sql.casefold()
+    is_blinding = moves = answers = False
+    custom: set[str] = set()
     for words in parts:
         verb = words[0]
         if verb in ("SET", "RESET", "DISCARD", "PRAGMA"):
             names = {word.strip('"`') for word in words}
             everything = verb in ("RESET", "DISCARD") and "ALL" in names
             isolation |= everything or not _ISOLATION.isdisjoint(names)
-            # A setting of the application's own, as app.tenant, may decide which rows are seen.
             visibility |= everything or not _VISIBILITY.isdisjoint(names) or _is_dotted(words)
+            answers |= everything or not _ANSWERS.isdisjoint(names)
+            is_blinding |= verb == "PRAGMA" and "CASE_SENSITIVE_LIKE" in names
         elif verb in ("BEGIN", "START"):
             isolation |= "ISOLATION" in words or "SNAPSHOT" in words
         elif verb in ("USE", "ATTACH", "DETACH"):
-            visibility = True
-    for name in _SET_CONFIG.findall(sql):  # Empty if it is no plain literal.
+            visibility = answers = True
+            moves |= verb == "USE"
+    if holds_code or visibility:
+        # In code every word may be a statement's. What is asked for in vain does no harm.
+        found = {name.translate(_BLANKS_AND_QUOTES) for name in _SET.findall(sql)}
+        custom |= {name for name in found if "." in name}
+        visibility |= any(map(is_setting, found))
+        answers |= any(name.upper() in _ANSWERS for name in found)
+    found = set(_SET_CONFIG.findall(sql))  # Empty if it is no plain literal.
+    for name in found:
         isolation |= not name or name.upper() in _ISOLATION
-        visibility |= not name or name.upper() in _VISIBILITY or "." in name
-    return isolation, visibility
+        visibility |= not name or is_setting(name)
+        answers |= not name or name.upper() in _ANSWERS
+    return {
+        "isolation": isolation,
+        "visibility": visibility,
+        "only_view": visibility and not answers,
+        "custom": frozenset(custom | {name for name in found if "." in name}),
+        "names_setting_apart": "" in found,
+        "is_blinding": is_blinding,
+        "moves": moves,
+    }
 
 
 def _is_dotted(words: list[str]) -> bool:
-    """Whether a SET is about a setting with a dot in its name."""
+    """Whether a SET is about a setting of the application's own, with a dot in its name: it may
+    decide which rows are seen."""
     name = [word for word in words[1:] if word not in ("SESSION", "LOCAL")]
-    return words[0] == "SET" and name[1:2] == ["."]
+    return words[0] in ("SET", "RESET") and (name[1:2] == ["."] or "." in "".join(name[:1]))
 
 
 # Statements that name their rows

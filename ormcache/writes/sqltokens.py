@@ -6,7 +6,7 @@ From the first sign on that they read differently, every word may be anything: s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _LETTER = r"A-Za-z_\x80-\U0010ffff"
 _WORD = rf"[{_LETTER}0-9$]++"
@@ -52,6 +52,21 @@ def tokens(sql: str) -> list[str] | None:
     if any(map(_is_disputed, set(found))):
         return None
     return [token for token in found if token[:2] not in ("--", "/*")]
+
+
+DISPUTED = "\0"
+
+
+def tokens_in_turn(sql: str) -> Iterator[str]:
+    """The tokens of ``sql`` one by one, as ``tokens`` gives them; from where databases read it
+    differently only ``DISPUTED``."""
+    for found in _TOKEN.finditer(sql):
+        token = found[0]
+        if _is_disputed(token):
+            yield DISPUTED
+            return
+        if token[:2] not in ("--", "/*"):
+            yield token
 
 
 def _is_disputed(token: str) -> bool:

@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from ormcache import runtime
+from ormcache.catalog import catalog
 from ormcache.modelset import forget_with_models
 from ormcache.stats import counters
-from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
-from ormcache.writes.sqltext import Exact, Kind, Statement, parse
+from ormcache.writes.noting import note_update
+from ormcache.writes.pending import Pending, TableWrites
+from ormcache.writes.sqltext import Exact, Kind, Statement, is_setting, parse
 from ormcache.writes.transaction import ConnectionState, own_atomic
 from ormcache.writes.watched import (
     WatchList,
@@ -25,7 +28,7 @@ from ormcache.writes.watched import (
 )
 
 Execute = Callable[..., Any]
-_TEMPORARY = frozenset({"temp", "temporary"})
+_TEMPORARY = frozenset({"temp", "temporary", "pg_temp"})
 
 
 class Watch:
@@ -62,16 +65,16 @@ class Watch:
         text = sql if type(sql) is str else _text(sql, cursor)
         statement, state = parse(text), self._state
         if statement.visibility:
-            state.visibility_changes()
+            _see_change(state, statement, None)
         tables = _tables(statement) if statement.kind in (Kind.WRITE, Kind.SCHEMA) else None
         if not tables:
             yield
         elif state.in_transaction:
-            note(state.writes(), statement, tables, None)
+            note(state.writes(), statement, text, tables, None)
             yield
         else:
             alone = Pending()
-            note(alone, statement, tables, None)
+            note(alone, statement, text, tables, None)
             with state.committing_statement(alone):
                 yield
 
@@ -82,7 +85,7 @@ class Watch:
         if statement.isolation:
             state.isolation_changes()
         if statement.visibility:
-            state.visibility_changes()
+            _see_change(state, statement, params)
         kind = statement.kind
         if kind is Kind.BEGIN:
             result = self._committing(run) if self._commits_implicitly() else run()
@@ -91,10 +94,17 @@ class Watch:
         if kind in (Kind.COMMIT, Kind.ROLLBACK):
             return self._end(kind, text.upper(), run)
         if kind is Kind.SAVEPOINT:
-            return self._savepoint(text, run)
+            try:
+                return self._savepoint(text, run)
+            finally:
+                state.sight.returns()
         if kind is Kind.SESSION:
             return run()
-        return self._write(statement, text, run, params, cursor)
+        try:
+            return self._write(statement, text, run, params, cursor)
+        finally:
+            if kind is Kind.SCHEMA:
+                catalog.forget(state.label)
 
     def _end(self, kind: Kind, text: str, run: Callable[[], Any]) -> Any:
         state = self._state
@@ -137,14 +147,18 @@ class Watch:
         self, statement: Statement, text: str, run: Callable[[], Any], params: Any, cursor: Any
     ) -> Any:
         state = self._state
+        if statement.kind is Kind.SCHEMA and state.connection.vendor != "mysql":
+            # Tables, policies and schemas may now hide others or be hidden.
+            state.sight.changes()
         tables = _tables(statement)
-        if text[: len(state.announced_verb)] == state.announced_verb:
-            tables -= state.announced
+        announced = state.announcement
+        if announced is not None and announced.takes(text, tables, params):
+            tables -= {announced.table}
         if tables and not _TEMPORARY.isdisjoint(statement.identifiers):
             # It may hide the table of that name from this connection, and only from this one.
-            state.visibility_changes()
+            state.sight.changes(is_told=state.connection.vendor != "mysql")
         if state.in_transaction or statement.begins:
-            note(state.writes(), statement, tables, params)
+            note(state.writes(), statement, text, tables, params)
         if statement.begins:
             # A transaction begun and perhaps ended within one text: both are provided for.
             state.begin_raw()
@@ -160,10 +174,10 @@ class Watch:
         if exact and exact.verb != "insert" and params is not None and " RETURNING " not in text:
             # Which lists it concerns is told by the rows it replaces, once it holds their locks.
             with own_atomic(state):
-                note(state.writes(), statement, tables, params)
+                note(state.writes(), statement, text, tables, params)
                 return run()
         alone = Pending()
-        note(alone, statement, tables, params)
+        note(alone, statement, text, tables, params)
         with state.committing_statement(alone, cursor):
             return run()
 
@@ -180,7 +194,29 @@ class Watch:
             return run()
 
 
-def note(pending: Pending, statement: Statement, tables: frozenset[str], params: Any) -> None:
+def _see_change(state: ConnectionState, statement: Statement, params: Any) -> None:
+    """Note that a statement changes what the connection sees."""
+    cache = runtime.built()
+    if statement.only_view and cache is not None and cache.config.view is not None:
+        return
+    custom, is_told = statement.custom, not statement.is_blinding
+    if statement.names_setting_apart:
+        named = params.values() if isinstance(params, dict) else params or ()
+        found = [each for each in named if isinstance(each, str) and is_setting(each)]
+        custom = custom.union(each for each in found if "." in each)
+        is_told = is_told and bool(found)
+    if statement.moves:
+        state.sight.moves()
+    state.sight.changes(custom, is_told=is_told or state.connection.vendor not in _TELLING)
+
+
+_TELLING = frozenset({"postgresql", "sqlite"})
+"""Databases that are asked by name for what a statement sets; MySQL is asked for everything."""
+
+
+def note(
+    pending: Pending, statement: Statement, sql: str, tables: frozenset[str], params: Any
+) -> None:
     """Add to ``pending`` what the statement writes; without ``params`` its rows are unknown."""
     exact = statement.exact
     for name in tables:
@@ -191,29 +227,28 @@ def note(pending: Pending, statement: Statement, tables: frozenset[str], params:
             if watched.has_cells:
                 writes.write_all()
             continue
-        if exact is None or exact.table.casefold() != name.casefold():
+        if exact is None:
+            note_update(writes, sql, params)
+        elif exact.table.casefold() != name.casefold():
             writes.write_all()
         elif exact.verb == "insert":
             writes.insert_unknown()
-        elif params is None or not _note_rows(writes, exact, params):
+        elif exact.verb == "update":
+            note_update(writes, sql, params)
+        elif params is None or not _note_deletes(writes, exact, params):
             writes.write_all()
 
 
-def _note_rows(writes: TableWrites, exact: Exact, params: Any) -> bool:
-    """Note the rows a statement names by primary key; false if it does not."""
+def _note_deletes(writes: TableWrites, exact: Exact, params: Any) -> bool:
+    """Note the rows a DELETE names by primary key; false if it does not."""
     table = writes.table
     assert table is not None
-    if exact.column != table.pk_column or table.pk_column in exact.set_columns:
-        return False
     named = tuple(params)[exact.first_param : exact.first_param + exact.count]
     pks = [table.normalise(pk) for pk in named]
-    if len(pks) != exact.count or any(pk is None for pk in pks):
+    if exact.column != table.pk_column or len(pks) != exact.count or None in pks:
         return False
     for pk in pks:
-        if exact.verb == "delete":
-            writes.delete_row(pk)
-        else:
-            writes.write_row(pk, dict.fromkeys(exact.set_columns, UNKNOWN))
+        writes.delete_row(pk)
     return True
 
 

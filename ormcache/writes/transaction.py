@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
-from django.db import transaction
+from django.db import Error, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache import databases
+from ormcache import databases, labels
+from ormcache.catalog import catalog
+from ormcache.writes.errors import InvalidationFailed
 from ormcache.writes.invalidation import Invalidation
+from ormcache.writes.noting import Announcement
 from ormcache.writes.pending import Pending
 from ormcache.writes.returning import Returning
+from ormcache.writes.sight import Sight
+from ormcache.writes.watched import watched_tables
 
 logger = logging.getLogger("ormcache")
 
 
 # Driver connections changed by a statement. A pool keeps them when Django's connection is closed.
 _isolated: weakref.WeakSet[Any] = weakref.WeakSet()
-_seeing_otherwise: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 _CHANGED = "changed"
@@ -44,27 +48,22 @@ class ConnectionState:
         "__weakref__",
         "_committing",
         "_isolation",
-        "_label",
-        "_named",
         "_primary",
         "_raw_transaction",
-        "announced",
-        "announced_verb",
+        "announcement",
         "connection",
         "cursors",
         "pending",
         "returning",
+        "sight",
         "statements",
-        "uncached",
         "unfinished",
     )
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
-        self.announced: frozenset[str] = frozenset()
-        """Tables whose running statement has been announced precisely."""
-        self.announced_verb = ""
-        """How that statement begins: what fields do while it is made is not announced with it."""
+        self.announcement: Announcement | None = None
+        """Set while the statement of an announced write is made and run."""
         self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
         """Cursors of SQLite that are neither closed nor forgotten; see ``sees_newest``."""
         self.unfinished: weakref.WeakKeyDictionary[Any, list[Invalidation]]
@@ -75,8 +74,8 @@ class ConnectionState:
         """Set while the rows of the running statement are asked for."""
         self.statements: dict[Any, Any] = {}
         """Statements compiled for this connection, by whoever compiles them."""
-        self._label = ""
-        self._named: object = None
+        self.sight = Sight(connection)
+        """What the connection sees, and whether the cache may speak for it."""
         self.forget()
 
     def forget(self) -> None:
@@ -84,9 +83,7 @@ class ConnectionState:
         out one that was changed before."""
         driver = self.connection.connection
         self.pending: Pending | None = None
-        changed = driver is not None and driver in _seeing_otherwise
-        self.uncached = changed or databases.sees_otherwise(self.connection)
-        """The connection sees other rows than its neighbours (search_path, role)."""
+        self.sight.forget()
         self._committing: Invalidation | None = None
         self._raw_transaction = False
         self._primary: bool | None = None
@@ -101,10 +98,16 @@ class ConnectionState:
 
     @property
     def label(self) -> str:
-        name = self.connection.settings_dict["NAME"]
-        if name is not self._named:
-            self._label, self._named = databases.label(self.connection), name
-        return self._label
+        """What names the database in keys. Asked for once a connection, and raises the database's
+        error when it does not answer; reads have it asked by ``sight``."""
+        sight = self.sight
+        try:
+            return sight.label or sight.identify() or labels.by_address(self.connection)
+        except Error as error:
+            raise InvalidationFailed(
+                f"The database could not be asked which one it is ({error}), so nothing that is "
+                "written to it can be invalidated."
+            ) from error
 
     @property
     def in_transaction(self) -> bool:
@@ -121,21 +124,35 @@ class ConnectionState:
             self.pending = Pending()
         return self.pending
 
-    def may_fill(self, tables: Iterator[str] | list[str]) -> bool:
+    def may_fill(self, tables: list[str]) -> bool:
         """Whether what a statement reads now may be stored for others."""
         if self.pending is not None and any(name in self.pending.tables for name in tables):
             return False
         try:
             # Only once connected it is known what a pool has handed out.
-            return self._is_primary() and not self.uncached and self.sees_newest()
+            sees = self._is_primary() and self.sight.may_read(tables) and self.sees_newest()
+            return sees and self._knows(tables)
         except Exception as error:
             logger.debug("ormcache.fill.refused: %s", error)
             return False
 
+    def _knows(self, tables: Iterable[str]) -> bool:
+        """Whether what is to be stored rests on what is known of the columns of the tables. When
+        something new is learned the next read will."""
+        known, learned = watched_tables(), False
+        for name in tables:
+            table = known[name].table if name in known else None
+            if table is not None:
+                learned |= catalog.learns(self.label, table, self.connection)
+        return not learned
+
     def _is_primary(self) -> bool:
         if self._primary is None:
             self.connection.ensure_connection()
-            self._primary = not databases.is_replica(self.connection)
+            self._primary = not (
+                databases.is_second_address(self.connection)
+                or databases.is_replica(self.connection)
+            )
         return self._primary
 
     def sees_newest(self) -> bool:
@@ -176,8 +193,6 @@ class ConnectionState:
     def fill_refusal(self) -> str:
         """Why ``may_fill`` refuses for any table, in words; empty if it does not, as far as is
         known without asking the database."""
-        if self.uncached:
-            return "the connection may see other rows than others do (search_path, role, tenant)"
         if self._primary is False:
             return "the database server is a replica"
         return self._old_snapshot()
@@ -186,11 +201,6 @@ class ConnectionState:
         """The statement about to run may change the isolation level: ask no more, refuse."""
         self._isolation = _CHANGED
         _remember(_isolated, self.connection.connection)
-
-    def visibility_changes(self) -> None:
-        """The statement about to run changes what the connection sees: cache nothing with it."""
-        self.uncached = True
-        _remember(_seeing_otherwise, self.connection.connection)
 
     # The end of a transaction
 
@@ -203,6 +213,7 @@ class ConnectionState:
 
     def after_commit(self, *, committed: bool = True) -> None:
         """The outcome is known, a rollback perhaps: release the marks."""
+        self.sight.ends()
         self.pending = None
         committing, self._committing = self._committing, None
         if committing is not None:
@@ -252,14 +263,13 @@ class ConnectionState:
             invalidation.release()
 
     @contextmanager
-    def announcing(self, verb: str, *tables: str) -> Iterator[None]:
-        """Around one statement, which begins with ``verb``, whose effect is noted elsewhere."""
-        before = self.announced, self.announced_verb
-        self.announced, self.announced_verb = frozenset(tables), verb
+    def announcing(self, announcement: Announcement) -> Iterator[None]:
+        """Around the statement of a write that is noted by who announces it."""
+        before, self.announcement = self.announcement, announcement
         try:
             yield
         finally:
-            self.announced, self.announced_verb = before
+            self.announcement = before
 
 
 def _outcome_unknown(error: Exception) -> bool:

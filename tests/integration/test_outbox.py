@@ -72,6 +72,14 @@ def rename(author: Author) -> None:
     author.save()
 
 
+def test_no_list_waits_for_the_marks_of_a_replay(author: Author, cut: Wire) -> None:
+    rename(author)
+    before = counters["outbox_replayed"], counters["list_wait"]
+    mend(cut)
+    assert ("new", ["new"], 1) == read() == read()
+    assert (before[0] + 1, before[1]) == (counters["outbox_replayed"], counters["list_wait"])
+
+
 def test_a_write_commits_and_is_fresh_afterwards(author: Author, cut: Wire) -> None:
     rename(author)
     assert ("new", ["new"], 1) == read()

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from django.core import checks
-from django.db import connection, connections
+from django.db import connections
 from pytest_django import Settings
 
 import ormcache
-from ormcache import options, runtime, schema
+from ormcache import labels, options, runtime, schema
 from ormcache.checks import check_models, check_setting
 from ormcache.exceptions import ConfigError
 from ormcache.stats import counters
@@ -264,7 +264,8 @@ def test_options_are_inherited() -> None:
     assert "testapp.Category" == options.options_of(Category).namespace
 
 
-def test_a_name_for_the_database_of_this_run() -> None:
-    from ormcache.databases import label
-
-    assert "default" == label(connection).partition("-")[0]
+@pytest.mark.django_db(databases=["default", "other"])
+def test_databases_have_names_of_their_own() -> None:
+    names = {alias: labels.identify(connections[alias]) for alias in ("default", "other")}
+    assert names == {alias: labels.identify(connections[alias]) for alias in names}
+    assert 2 == len(set(names.values()) - {None})

@@ -29,6 +29,7 @@ from ormcache.exceptions import StoreError
 from ormcache.stats import counters
 from ormcache.writes import outbox
 from ormcache.writes.hooks import state_of
+from ormcache.writes.questions import Answer
 from ormcache.writes.trust import Belief, Trust
 from tests.model import database
 
@@ -279,6 +280,7 @@ class Connection(base.DatabaseWrapper):
             self.connection = Driver(self._session, self._isolation_level)
             # What Django's signal calls; other receivers of it would ask the driver things.
             receivers._on_connection(self)
+            _set_up(self)
 
     def create_cursor(self, name: str | None = None) -> Any:
         return self.connection.cursor()
@@ -289,6 +291,12 @@ class Connection(base.DatabaseWrapper):
     def _set_autocommit(self, autocommit: bool) -> None:
         if autocommit and self.connection is not None:
             self.connection.in_transaction = False
+
+
+def _set_up(connection: Any) -> None:
+    """It was asked what the connection sees, which is no step of the protocol."""
+    sight = state_of(connection).sight
+    sight.label, sight._answer = "model", Answer()
 
 
 _UNLIKE: dict[str, Any] = {
@@ -311,6 +319,8 @@ class Setting(NamedTuple):
     on_outage: str = RAISE
     most_rows: int = records.MOST_ROWS
     """How many rows a record names."""
+    view: str | None = None
+    """What the project says all programs see; ``None`` if it names no views."""
     cost: float = 0.0
     """What SQL seems to take, in seconds. From ``flight.CHEAP`` on readers of a list that was
     cached before wait for each other, and from ``DEAR`` on they refresh it before it expires."""
@@ -341,7 +351,8 @@ def run(name: str, program: Program, answers: Sequence[Any], setting: Setting) -
 def _world(session: Session, setting: Setting) -> Iterator[None]:
     """Everything a program can meet outside: store, connection, clock, chance."""
     store: Any = Store(session)
-    config = Config(namespace="m", on_outage=setting.on_outage)
+    view: Any = (lambda _: setting.view) if setting.view is not None else None
+    config = Config(namespace="m", on_outage=setting.on_outage, view=view)
     connection = Connection(session, setting.isolation)
     before = runtime._current, connections["default"], logging.root.manager.disable
     originals = [(owner, name, getattr(owner, name)) for owner, name in _PATCHED]
@@ -373,6 +384,7 @@ def _world(session: Session, setting: Setting) -> Iterator[None]:
             setattr(owner, name, value)
         runtime._current, connections["default"] = before[:2]
         flight._under_way.clear()
+        flight._outlasting = ()
         logging.disable(before[2])
         databases.forget_answers()
 

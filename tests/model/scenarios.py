@@ -99,6 +99,12 @@ def cold(checked: Checked) -> Checked:
     return replace(checked, scenario=replace(checked.scenario, warm=()))
 
 
+def viewed(checked: Checked) -> Checked:
+    """The same where the project names the view of every connection."""
+    setting = checked.scenario.setting._replace(view="tenant")
+    return replace(checked, scenario=replace(checked.scenario, setting=setting))
+
+
 def costing(checked: Checked, seconds: float) -> Checked:
     """The same, where SQL seems to take so long."""
     setting = Setting(cost=seconds)
@@ -128,6 +134,16 @@ ROWS = [
     on_row("row, raw SQL by itself, uncertain outcome", ALONE1, W2, R1, unknown=1),
     on_row("row, raw SQL by itself twice, a kill", ALONE1, ALONE2, R1, kill=1),
     snapshots(on_row("row, old snapshots", W1, p.named("S1", p.in_snapshot(1)), R1, kill=1)),
+]
+
+VIEWS = [
+    viewed(on_row("row in a view", W1, W2, R1, R2)),
+    viewed(on_row("row in a view, a kill", W1, W2, R1, R2, kill=1)),
+    viewed(on_row("row in a view, calls without an answer", W1, W2, R1, lose=2)),
+    viewed(on_row("row in a view, calls made twice", W1, W2, R1, retry=1)),
+    viewed(on_row("row in a view, 2 evictions", W1, W2, R1, evict=2, expected=WINDOW)),
+    viewed(on_row("row in a view, raw SQL by itself, a kill", ALONE1, W2, R1, kill=1)),
+    viewed(on_list("list in a view, a row moves twice", *MOVES, *READS, probes=OF_BOTH_PARTS)),
 ]
 
 DEPENDENT = Scenario(
@@ -256,4 +272,4 @@ OUTAGES = [
     )
 ]
 
-ALL = {each.scenario.name: each for each in [*ROWS, *LISTS, *ELECTIONS, *OUTAGES]}
+ALL = {each.scenario.name: each for each in [*ROWS, *VIEWS, *LISTS, *ELECTIONS, *OUTAGES]}

@@ -238,6 +238,62 @@ class CapturesAfterwards(Reader):
             super().store_entry(entry, captured, *args, **kwargs)
 
 
+class RestsOnGenerations(Reader):
+    """Rows in a view rest on the generation of their table alone."""
+
+    def read_rows(self, groups: Sequence[Rows]) -> None:
+        for rows in groups:
+            rows.bases = ()
+        super().read_rows(groups)
+
+    def read_row(self, generation: bytes, fingerprint: bytes, key: bytes) -> Rows:
+        raise AssertionError("not in a view")
+
+    def lease(
+        self, groups: Sequence[Rows], misses: Sequence[Sequence[int]], stamp_ms: int
+    ) -> list[dict[int, Lease]]:
+        granted: list[dict[int, Lease]] = []
+        for rows, positions in zip(groups, misses, strict=True):
+            ask = ("STAMP", rows.generation, cells.new_stamp(), stamp_ms)
+            epoch, (stamp,) = self._store.run([ask])
+            known = cells.join_stamps([stamp])
+            prefix = known and cells.value_prefix(epoch, rows.fingerprint, known)
+            granted.append(
+                {
+                    i: Lease(rows.keys[i], b"", cells.new_nonce(), prefix, 0.0)
+                    for i in positions
+                    if prefix
+                }
+            )
+        return granted
+
+
+class StampsRowsAfterwards(Reader):
+    """What a row in a view rests on is captured when it is stored, after its SQL."""
+
+    def lease(
+        self, groups: Sequence[Rows], misses: Sequence[Sequence[int]], stamp_ms: int
+    ) -> list[dict[int, Lease]]:
+        self._groups, self._ms = groups, stamp_ms
+        return [
+            {i: Lease(rows.keys[i], b"", cells.new_nonce(), b"", 0.0) for i in positions}
+            for rows, positions in zip(groups, misses, strict=True)
+        ]
+
+    def fill(self, filled: Sequence[tuple[Lease, bytes]], timeout: float | None) -> int:
+        positions = [
+            [i for i, key in enumerate(rows.keys) if any(key == lease.key for lease, _ in filled)]
+            for rows in self._groups
+        ]
+        captured = {
+            lease.key: lease
+            for leases in super().lease(self._groups, positions, self._ms)
+            for lease in leases.values()
+        }
+        found = [(captured[lease.key], row) for lease, row in filled if lease.key in captured]
+        return super().fill(found, timeout)
+
+
 class HandsOver(Reader):
     """Who waits for another reader's result takes it as it comes, under whatever stamps."""
 
@@ -389,6 +445,18 @@ VARIANTS = [
         reader=comparing_all_but(-1),
     ),
     Variant("stamps captured after the SQL", _moves, True, reader=CapturesAfterwards),
+    Variant(
+        "a row in a view without its own stamp",
+        named("row in a view"),
+        True,
+        reader=RestsOnGenerations,
+    ),
+    Variant(
+        "a row in a view stamped after the SQL",
+        named("row in a view"),
+        True,
+        reader=StampsRowsAfterwards,
+    ),
     Variant(
         "the elected reader's without stamps",
         named("election, cold"),
