@@ -146,6 +146,17 @@ def adopt(model: type[models.Model]) -> None:
         meta.__class__ = _options_class(kind)
     for name in _FOUND:
         meta.__dict__.pop(name, None)
+    _inherit_ordering(model)
+
+
+def _inherit_ordering(model: type[models.Model]) -> None:
+    """Of a parent with a table, as Django does where no abstract base stands before it."""
+    meta, parent = model._meta, _parent(model)
+    if parent is None or parent._meta.abstract or meta.order_with_respect_to:
+        return
+    for name in ("ordering", "get_latest_by"):
+        if name not in meta.original_attrs:
+            setattr(meta, name, getattr(parent._meta, name))
 
 
 def disown(model: type[models.Model]) -> None:

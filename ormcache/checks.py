@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,13 +12,14 @@ from django.conf import settings
 from django.core import checks
 from django.db import models
 
-from ormcache.conf import Config, parse
+from ormcache.conf import OUTBOX, Config, parse
 from ormcache.enrolment import is_glob, matching, patterns, refusal
 from ormcache.exceptions import Uncacheable
 from ormcache.managers import CacheManager
 from ormcache.options import enrolment_of, options_of, read_mapping, read_options
 from ormcache.partitions import partition_kind
 from ormcache.schema import is_cached, schema_of
+from ormcache.writes import outboxtable
 
 _DOCS = "See docs/reference/checks.rst#"
 
@@ -27,6 +29,7 @@ def register() -> None:
     checks.register(check_models, checks.Tags.models)
     checks.register(check_enrolment, checks.Tags.models)
     checks.register(check_relations, checks.Tags.models)
+    checks.register(check_outbox, checks.Tags.database)
 
 
 def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -38,7 +41,7 @@ def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
         for problem in problems
     ]
     found += _check_alias(config)
-    if (config.url is None and config.cache is None) or (config.url or "").startswith("memory:"):
+    if config.is_embedded:
         found.append(
             checks.Warning(
                 "ormcache uses the embedded store, which other processes do not see: with more "
@@ -62,6 +65,28 @@ def _check_alias(config: Config) -> list[checks.CheckMessage]:
     else:
         return []
     return [checks.Error(text, hint=f"{hint} {_docs('ormcache.E004')}", id="ormcache.E004")]
+
+
+def check_outbox(
+    app_configs: Any = None, databases: Iterable[str] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """The table of the outbox, in the databases of ``check --database``."""
+    config = parse(getattr(settings, "ORMCACHE", None))[0]
+    # Before a migrate from the command line Django checks, too: that one makes the table.
+    if config.is_embedded or config.on_outage != OUTBOX or sys.argv[1:2] == ["migrate"]:
+        return []
+    found: list[checks.CheckMessage] = []
+    for alias in databases or ():
+        try:
+            if not outboxtable.missing_from(alias):
+                continue
+            text, hint = outboxtable.missing_text(alias), outboxtable.missing_hint(alias)
+        except Exception as error:  # Every driver has errors of its own.
+            text = f"The database {alias!r} does not say whether it has an outbox: {error}"
+            hint = "Ask again when it answers."
+        hint = f"{hint} {_docs('ormcache.W006')}"
+        found.append(checks.Warning(text, hint=hint, id="ormcache.W006"))
+    return found
 
 
 def check_models(

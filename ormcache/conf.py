@@ -36,6 +36,13 @@ class Config:
     view: Callable[[Any], Any] | None = None
     """Given a connection, names what it may see."""
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the store is inside the process."""
+        if self.url is None:
+            return self.cache is None
+        return self.url.startswith("memory:")
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import models
 from django.utils.safestring import SafeString
 
+from ormcache import interrupts
 from ormcache.exceptions import Uncacheable
 from ormcache.keys import value_token
 from ormcache.options import options_of
@@ -70,7 +71,8 @@ class Partition:
             return None
         try:
             value = self.field.to_python(value)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             return None
         return value if type(value) is self.kind else None
 

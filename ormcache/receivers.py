@@ -9,9 +9,10 @@ from django.apps import apps
 from django.core.signals import request_finished, setting_changed
 from django.db import connections, router
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 from ormcache import databases, enrolment, labels, modelset, runtime, totals
+from ormcache.writes import outboxtable
 from ormcache.writes.hooks import state_of
 
 _SHAPING = ("INSTALLED_APPS", "TIME_ZONE", "USE_TZ")
@@ -24,6 +25,7 @@ def connect() -> None:
     connection_created.connect(_on_connection, dispatch_uid="ormcache.connection")
     post_migrate.connect(_on_migrated, dispatch_uid="ormcache.database")
     setting_changed.connect(_on_setting, dispatch_uid="ormcache.setting")
+    pre_migrate.connect(outboxtable.make_first, dispatch_uid="ormcache.outbox")
     request_finished.connect(_on_request_finished, dispatch_uid="ormcache.totals")
     atexit.register(totals.flush_at_exit)
     for connection in connections.all(initialized_only=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +50,7 @@ class Runtime:
 
 _WEEK_MS = 7 * 86_400_000
 _current: Runtime | None = None
-_lock = threading.Lock()
+_built: dict[str, Runtime] = {}
 
 
 def current() -> Runtime:
@@ -67,16 +66,14 @@ def built() -> Runtime | None:
 def reset() -> None:
     """Forget the runtime: the next use reads the settings again."""
     global _current
-    with _lock:
-        old, _current = _current, None
+    old, _current = _current, None
+    _built.clear()
     if old is not None:
         old.store.close()
 
 
 def _after_fork() -> None:
-    # Another thread of the parent may have held the lock, or one of those of the trusts.
-    global _lock
-    _lock = threading.Lock()
+    # A thread of the parent may have held the lock of one of the trusts.
     if _current is not None:
         _current.trusts.clear()
 
@@ -86,17 +83,16 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def _build() -> Runtime:
     global _current
-    with _lock:
-        if _current is None:
-            if not apps.is_installed("ormcache"):
-                # Its receivers would be missing, and with them every write they see.
-                raise ConfigError('Add "ormcache" to INSTALLED_APPS.')
-            config, problems = parse(getattr(settings, "ORMCACHE", None))
-            if problems:
-                raise ConfigError(" ".join(problem.message for problem in problems))
-            store = _open(config)
-            _current = Runtime(config, store, Reader(store), Writer(store))
-        return _current
+    if not apps.is_installed("ormcache"):
+        # Its receivers would be missing, and with them every write they see.
+        raise ConfigError('Add "ormcache" to INSTALLED_APPS.')
+    config, problems = parse(getattr(settings, "ORMCACHE", None))
+    if problems:
+        raise ConfigError(" ".join(problem.message for problem in problems))
+    store = _open(config)
+    # Of several threads that build one, all take the first; nothing was opened for the others.
+    _current = _built.setdefault("", Runtime(config, store, Reader(store), Writer(store)))
+    return _current
 
 
 def _open(config: Config) -> Client:

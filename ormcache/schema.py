@@ -15,6 +15,7 @@ import django
 from django.conf import settings
 from django.db import connections, models
 
+from ormcache import interrupts
 from ormcache.codec.rows import RowCodec
 from ormcache.codec.values import extension_digest
 from ormcache.conversions import stores_plainly
@@ -67,7 +68,8 @@ class Table:
             return None
         try:
             value = self.pk.to_python(pk)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             return None
         return value if type(value) is self.pk_type else None
 
@@ -164,6 +166,7 @@ def _understood(examine: Callable[[Any], T], model: type[models.Model]) -> T:
     except Uncacheable:
         raise
     except Exception as error:
+        interrupts.pass_on(error)
         raise Uncacheable(f"{model._meta.label} is not understood: {error!r}") from error
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
+from ormcache import interrupts
 from ormcache.codec.columns import Convert, FieldCodec
 from ormcache.codec.fields import AnyField, codec_for
 from ormcache.codec.values import open_extension, packb
@@ -83,6 +84,7 @@ def _encoder(columns: Sequence[Column]) -> Callable[[Sequence[Any]], bytes]:
                 row[index] = convert(row[index])
             return packb(row)
         except Exception as error:
+            interrupts.pass_on(error)
             raise _blame(columns, values, error) from error
 
     return encode
@@ -107,6 +109,7 @@ def _decoder(columns: Sequence[Column]) -> Callable[[bytes], list[Any]]:
         except Corrupt:
             raise
         except Exception as error:
+            interrupts.pass_on(error)
             raise Corrupt(f"the row does not decode: {error}") from error
 
     return decode
@@ -150,5 +153,6 @@ def _blame(columns: Sequence[Column], values: Sequence[Any], error: Exception) -
         try:
             packb(value if value is None or codec.encode is None else codec.encode(value))
         except Exception as cause:
+            interrupts.pass_on(cause)
             return Unrepresentable(f"{name}: {cause}")
     return Unrepresentable(str(error))

@@ -17,6 +17,7 @@ from uuid import UUID
 import msgpack
 from django.utils.safestring import SafeString
 
+from ormcache import interrupts
 from ormcache.codec import extensions as ext
 from ormcache.digest import code_digest
 from ormcache.exceptions import ConfigError, Corrupt, Unrepresentable
@@ -66,6 +67,7 @@ def unpack(data: bytes) -> Any:
     except Corrupt:
         raise
     except Exception as error:
+        interrupts.pass_on(error)
         raise Corrupt(f"the value does not decode: {error}") from error
 
 
@@ -139,6 +141,7 @@ def packb(value: Any) -> bytes:
     try:
         return cast(bytes, msgpack.packb(value, strict_types=True, default=_beyond_msgpack))
     except (TypeError, ValueError, OverflowError) as error:
+        interrupts.pass_on(error)
         raise Unrepresentable(str(error)) from error
 
 
@@ -168,6 +171,7 @@ def _encoded(extension: Extension, value: Any) -> bytes:
     except Unrepresentable:
         raise
     except Exception as error:
+        interrupts.pass_on(error)
         raise Unrepresentable(f"{_name(extension.kind)} did not encode: {error}") from error
     if type(data) is not bytes:
         raise Unrepresentable(f"the encoder of {_name(extension.kind)} did not return bytes")

@@ -14,6 +14,7 @@ from django.db.models.expressions import BaseExpression
 from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.query import Query
 
+from ormcache import interrupts
 from ormcache.codec.values import packb, plain
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.query import expressions as _expressions  # noqa: F401  (registers its handlers)
@@ -91,6 +92,7 @@ def walk_aggregate(
                 clone, allow_joins=True, reuse=None, summarize=True
             )
         except Exception as error:  # Whatever is wrong, Django will say it to the caller.
+            interrupts.pass_on(error)
             raise Uncacheable(f"aggregate {alias!r} does not resolve: {error}") from error
         clone.append_annotation_mask([alias])
         clone.annotations[alias] = resolved
@@ -105,6 +107,7 @@ def _read(query: Query, out: list[Token], values: list[Any]) -> None:
     except Uncacheable:
         raise
     except Exception as error:  # A read must not fail because a project's own field does here.
+        interrupts.pass_on(error)
         raise Uncacheable(f"the query cannot be read: {error!r}") from error
 
 

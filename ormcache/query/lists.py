@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connections
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
 from ormcache.codec.values import pack, unpack
 from ormcache.coherence.entry import Entry
 from ormcache.coherence.flight import Flights, Turn
@@ -357,6 +357,7 @@ class ListEntry:
                 counters["list_stale"] += 1
             counters["list_compared"] += 1
         except Exception as error:  # What only counts must not fail a read.
+            interrupts.pass_on(error)
             logger.debug("ormcache.list.not_compared: %r", error)
 
     def drop(self) -> None:

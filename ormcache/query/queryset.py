@@ -17,7 +17,7 @@ from django.db.models.query import (
     ValuesListIterable,
 )
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
 from ormcache.conf import timeout_seconds
 from ormcache.databases import is_copy
 from ormcache.exceptions import Uncacheable
@@ -183,6 +183,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             named = kwargs | {arg.default_alias: arg for arg in args}
             walked = fingerprint.walk_aggregate(self.query, named)
         except Exception as error:
+            interrupts.pass_on(error)
             # Django says best what is wrong with the expressions.
             if isinstance(error, Uncacheable):
                 count_uncached(error)

@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from ormcache import interrupts
 from ormcache.exceptions import StoreError
 from ormcache.stats import counters
 from ormcache.store.breaker import Breaker
@@ -138,6 +139,8 @@ class Client:
                 self.breaker.succeeded()
                 raise self._refusal(error) from error
         except (RedisError, OSError, StoreError) as error:
+            # redis-py makes an error of its own of a TimeoutError, also of a time limit's.
+            interrupts.pass_on(error)
             if isinstance(error.__cause__, ResponseError):
                 raise
             self.contact += 1
@@ -186,9 +189,10 @@ class Client:
         except ResponseError:
             idle.append(channel)
             raise
-        except BaseException:
+        except BaseException as error:
             # Whatever is still under way on it would answer the next command.
             channel.close()
+            interrupts.pass_on(error)
             raise
         idle.append(channel)
         return channel.epoch, reply

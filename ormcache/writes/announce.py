@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache.conversions import comparison
 from ormcache.schema import Table
@@ -21,7 +22,7 @@ from ormcache.writes.locking import lock_rows
 from ormcache.writes.noting import Announcement, note_inserts, note_update, values_of
 from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
 from ormcache.writes.returning import Returning
-from ormcache.writes.transaction import own_atomic
+from ormcache.writes.transaction import is_refusal, own_atomic
 from ormcache.writes.watched import watched_tables
 
 
@@ -34,16 +35,32 @@ def insert(model: type[models.Model], using: str, run: Callable[[], Any]) -> Any
         writes = state.writes().table(name, watched.table if watched else None)
         writes.membership = True
         announcement = Announcement("INSERT", name)
-        try:
+        with _noting(writes, announcement, state.connection):
             with state.announcing(announcement):
                 result = run()
-        except BaseException:
-            # Whatever it did before it failed may still be committed.
-            if announcement.passed:
-                writes.write_all()
-            raise
-        note_inserts(writes, model, announcement, result)
+            note_inserts(writes, model, announcement, result)
         return result
+
+
+@contextmanager
+def _noting(
+    writes: TableWrites, announcement: Announcement, connection: BaseDatabaseWrapper
+) -> Iterator[None]:
+    """Around a statement and the noting of what it did. An interrupt may cut off both: the
+    transaction may be committed all the same. Of what the server refused nothing is left, but on
+    MySQL, where a table may know no transactions."""
+    try:
+        yield
+    except BaseException as error:
+        is_undone = (
+            isinstance(error, Exception)
+            and len(announcement.passed) <= 1
+            and connection.vendor != "mysql"
+            and is_refusal(connection, error)
+        )
+        if not is_undone:
+            writes.write_all()
+        raise
 
 
 @contextmanager
@@ -98,25 +115,22 @@ def touching(
         if not returning.can(verb) and (query := condition()) is not None:
             with transaction.mark_for_rollback_on_error(using):
                 locked = lock_rows(state, table, query)
-        state.returning = returning
-        try:
-            with state.announcing(announcement):
-                count = run()
-        except BaseException:
-            # Whatever it did before it failed may still be committed.
-            writes.write_all()
-            raise
-        finally:
-            state.returning = None
-        rows = returning.rows if locked is None else locked
-        is_all = bool(rows) or not count if locked is None else len(locked) == (count or 0)
-        if locked is not None and len(announcement.passed) > 1:
-            # Others may have come between the lock and the second statement.
-            is_all = False
-        if rows is None or not is_all:
-            writes.write_all()
-        else:
-            _note_touched(writes, rows, announcement, are_old=locked is not None)
+        with _noting(writes, announcement, connection):
+            state.returning = returning
+            try:
+                with state.announcing(announcement):
+                    count = run()
+            finally:
+                state.returning = None
+            rows = returning.rows if locked is None else locked
+            is_all = bool(rows) or not count if locked is None else len(locked) == (count or 0)
+            if locked is not None and len(announcement.passed) > 1:
+                # Others may have come between the lock and the second statement.
+                is_all = False
+            if rows is None or not is_all:
+                writes.write_all()
+            else:
+                _note_touched(writes, rows, announcement, are_old=locked is not None)
         return count
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
 from ormcache.catalog import catalog, names_rows, roster_in
 from ormcache.coherence.writer import MARK_MS, Marked, new_token
 from ormcache.conf import OUTBOX
@@ -63,6 +63,7 @@ class Invalidation:
         self._rosters: dict[bytes, bytes] = {}
         """By key of a lists stamp, the roster of the stamps that were marked in its table."""
         self._noted: Noted | None = None
+        self._remembered: list[bytes] = []
 
     def mark(self, pending: Pending) -> None:
         """Mark every cell a transaction touches, while it holds the locks of its rows.
@@ -86,7 +87,7 @@ class Invalidation:
         """The same for what has been written already, by somebody else."""
 
         def put(keys: list[bytes]) -> None:
-            if in_transaction:
+            if in_transaction and not outbox.is_private(self._connection):
                 # A rollback would take the entry with it, but not what it is about.
                 raise StoreError("inside a transaction it cannot be noted for later")
             self._put(keys)
@@ -116,6 +117,7 @@ class Invalidation:
                 if keys:
                     put(keys)
         except Exception as error:
+            interrupts.pass_on(error)
             raise InvalidationFailed(
                 f"The write was not committed: it could not be invalidated ({error}), and readers "
                 "would have been served old data."
@@ -129,6 +131,7 @@ class Invalidation:
         try:
             catalog.learns(self._database, table, self._connection)
         except Exception as error:
+            interrupts.pass_on(error)
             logger.warning("ormcache.catalog.unknown: %s: %s", table.name, error)
             writes.write_all()
         if not names_rows(self._database, table):
@@ -137,14 +140,18 @@ class Invalidation:
         return roster_in(self._database, self._connection.vendor, table)
 
     def _has_outbox(self) -> bool:
-        cache = runtime.current()
-        return cache.config.on_outage == OUTBOX and not outbox.is_private(self._connection)
+        return runtime.current().config.on_outage == OUTBOX
 
     def _put(self, keys: list[bytes], running_until: float = 0.0) -> None:
+        if outbox.is_private(self._connection):
+            outbox.remember(self._database, keys)
+            self._remembered = keys
+            return
         try:
             is_announced = outbox.is_announced(self._connection)
             entry = outbox.put(self._connection, keys, running_until)
         except Error as error:
+            interrupts.pass_on(error)
             raise StoreError(
                 f"the outbox took no note of it: {error}. Was manage.py migrate run for ormcache "
                 f"on the database {self._connection.alias!r}?"
@@ -207,6 +214,9 @@ class Invalidation:
         """
         noted, self._noted = self._noted, None
         marked, self._marked = self._marked, []
+        if self._remembered:
+            # Once more: whoever recalled it before the commit may have been too early.
+            outbox.remember(self._database, self._remembered)
         if noted is not None:
             # A server that refused the marks may still answer readers of this process, and one of
             # them may have found the outbox empty a moment before the commit.
@@ -231,7 +241,8 @@ class Invalidation:
         except StoreError:
             # The store has said what is wrong with it, once.
             counters["release_failed"] += 1
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             counters["release_failed"] += 1
             logger.exception("ormcache.release.failed")
 
@@ -239,6 +250,7 @@ class Invalidation:
         try:
             return outbox.settle(self._connection, noted.entry, noted.keys)
         except Exception as error:
+            interrupts.pass_on(error)
             logger.warning("ormcache.outbox.unsettled: %s", error)
             return noted.entry
 
@@ -251,6 +263,7 @@ class Invalidation:
         try:
             outbox.announce(self._connection, noted.entry)
         except Exception as error:
+            interrupts.pass_on(error)
             logger.debug("ormcache.outbox.unannounced: %s", error)
 
 
@@ -264,7 +277,8 @@ class Touching:
         """Note the stamps; those of the whole table when they cannot be worked out."""
         try:
             found = list(stamps)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             logger.exception("ormcache.invalidation.coarse: %s", changes.keys.table)
             found = [(changes.keys.generation, None), (changes.keys.lists, None)]
         for stamp, pk in found:

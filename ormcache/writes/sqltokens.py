@@ -104,6 +104,9 @@ def identifiers(found: Iterable[str], sql: str) -> frozenset[str]:
             _add(names, token[1:-1].replace('""', '"'))
         elif first == "`":
             _add(names, token[1:-1])
+        elif first == "'" and 2 < len(token) <= _NAME_CHARS:
+            # SQLite takes a string for a name where only a name can be.
+            _add(names, token[1:-1].replace("''", "'"))
         elif first.isalnum() or first in "_$" or first >= "\x80":
             names.add(token.casefold())
     for name in _BRACKETED.findall(sql):

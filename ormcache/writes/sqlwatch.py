@@ -13,6 +13,7 @@ from typing import Any
 
 from ormcache import runtime
 from ormcache.catalog import catalog
+from ormcache.databases import untransactional
 from ormcache.modelset import forget_with_models
 from ormcache.stats import counters
 from ormcache.writes.noting import note_update
@@ -40,11 +41,14 @@ class Watch:
     def __call__(
         self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
+        state = self._state
+        if state.pending is not None or state.unseen:
+            state.look()
         text = sql if type(sql) is str else _text(sql, context["cursor"].cursor)
         statement = parse(text)
         if statement.kind is Kind.READ:
             return execute(sql, params, many, context)
-        returning = self._state.returning
+        returning = state.returning
         extended = returning.extend(sql) if returning is not None and sql is text else None
 
         def run() -> Any:
@@ -69,10 +73,12 @@ class Watch:
         tables = _tables(statement) if statement.kind in (Kind.WRITE, Kind.SCHEMA) else None
         if not tables:
             yield
-        elif state.in_transaction:
+        elif state.in_transaction and not state.is_begun_unseen:
             note(state.writes(), statement, text, tables, None)
             yield
         else:
+            if state.in_transaction:
+                note(state.writes(), statement, text, tables, None)
             alone = Pending()
             note(alone, statement, text, tables, None)
             with state.committing_statement(alone):
@@ -99,7 +105,7 @@ class Watch:
             finally:
                 state.sight.returns()
         if kind is Kind.SESSION:
-            return run()
+            return self._committing(run) if self._may_commit(statement) else run()
         try:
             return self._write(statement, text, run, params, cursor)
         finally:
@@ -143,6 +149,18 @@ class Watch:
             state.after_commit()
         return result
 
+    def script(self, sql: str, run: Callable[[], Any]) -> Any:
+        """``executescript`` of SQLite: it commits what is open, and runs its statements then."""
+        statement, state = parse(sql), self._state
+        if statement.visibility:
+            _see_change(state, statement, None)
+        if statement.kind in (Kind.WRITE, Kind.SCHEMA):
+            note(state.writes(), statement, sql, _tables(statement), None)
+        try:
+            return self._committing(run)
+        finally:
+            state.settle_raw()
+
     def _write(
         self, statement: Statement, text: str, run: Callable[[], Any], params: Any, cursor: Any
     ) -> Any:
@@ -152,6 +170,7 @@ class Watch:
             state.sight.changes()
         tables = _tables(statement)
         announced = state.announcement
+        run = self._marked_at_once(tables, run, cursor)
         if announced is not None and announced.takes(text, tables, params):
             tables -= {announced.table}
         if tables and not _TEMPORARY.isdisjoint(statement.identifiers):
@@ -166,7 +185,7 @@ class Watch:
                 return self._committing(run)
             finally:
                 state.settle_raw()
-        if state.in_transaction and statement.kind is Kind.SCHEMA and self._commits_implicitly():
+        if state.in_transaction and self._may_commit(statement):
             return self._committing(run)
         if state.in_transaction or not tables:
             return run()
@@ -180,6 +199,32 @@ class Watch:
         note(alone, statement, text, tables, params)
         with state.committing_statement(alone, cursor):
             return run()
+
+    def _marked_at_once(
+        self, tables: frozenset[str], run: Callable[[], Any], cursor: Any
+    ) -> Callable[[], Any]:
+        """``run`` with marks of its own around it, for tables whose writes others see before the
+        end of the transaction, or without anybody seeing the end."""
+        state = self._state
+        if not tables or not state.in_transaction:
+            return run
+        if not state.is_begun_unseen:
+            tables &= untransactional(state.connection)
+        if not tables:
+            return run
+        alone = Pending()
+        for name in tables:
+            alone.table(name, watched_tables()[name].table).write_all()
+
+        def marked() -> Any:
+            with state.committing_statement(alone, cursor):
+                return run()
+
+        return marked
+
+    def _may_commit(self, statement: Statement) -> bool:
+        """Whether a statement may commit the running transaction."""
+        return self._commits_implicitly() and (statement.commits or statement.kind is Kind.SCHEMA)
 
     def _commits_implicitly(self) -> bool:
         """Whether a change of the schema, or BEGIN, would commit what is open."""
@@ -254,6 +299,8 @@ def _note_deletes(writes: TableWrites, exact: Exact, params: Any) -> bool:
 
 def _tables(statement: Statement) -> frozenset[str]:
     """The watched tables a statement may write."""
+    if statement.everything:
+        return frozenset(watched_tables())
     return _remembered_tables(statement, watch_list())
 
 
