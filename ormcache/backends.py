@@ -9,6 +9,7 @@ from django.core.cache import caches
 from django.core.cache.backends.redis import RedisCache
 from django.utils.module_loading import import_string
 
+from ormcache import interrupts
 from ormcache.exceptions import ConfigError
 from ormcache.store.client import Client
 from ormcache.store.connect import open_pool
@@ -52,6 +53,7 @@ def open_alias(alias: str) -> Client:
         else:
             pool = cache.client.get_client(write=True).connection_pool
     except Exception as error:
+        interrupts.pass_on(error)
         # Of a URL that does not come apart the text may quote a piece of its password.
         raise ConfigError(
             f'ORMCACHE["CACHE"] names {alias!r}, whose connection cannot be made '
