@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connections, models, router
 from django.db.models.query import QuerySet, RawQuerySet
 
+from ormcache import interrupts
 from ormcache.databases import is_copy
 from ormcache.writes.hooks import state_of
 
@@ -85,7 +86,12 @@ def _routed(model: type[models.Model]) -> str | None:
 def _is_same(one: str, other: str) -> bool:
     if one == other or is_copy(one, other) or is_copy(other, one):
         return True
-    return state_of(connections[one]).label == state_of(connections[other]).label
+    try:
+        return state_of(connections[one]).label == state_of(connections[other]).label
+    except Exception as error:
+        interrupts.pass_on(error)
+        # One that cannot be asked is not known to be the same.
+        return False
 
 
 def _hint(item: Any) -> str:
