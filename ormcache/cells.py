@@ -30,6 +30,10 @@ ROSTER_SIZE = 4
 STAMP_SIZE = 1 + ROSTER_SIZE + NONCE_SIZE
 TOKEN_SIZE = 16
 
+LEFT = b"left"
+"""What the token of marks begins with that nobody will take off: they are left to expire."""
+
+_DEADLINE_SIZE = 13
 _TAIL = struct.Struct(">8sdf")
 _HEAD_SIZE = 1 + EPOCH_SIZE + FINGERPRINT_SIZE
 
@@ -42,6 +46,11 @@ def new_nonce() -> bytes:
 def new_token() -> bytes:
     """Sixteen random bytes that name one transaction in the cells it marks."""
     return os.urandom(TOKEN_SIZE)
+
+
+def new_left_token() -> bytes:
+    """The same for marks that are left to expire."""
+    return LEFT + os.urandom(TOKEN_SIZE - len(LEFT))
 
 
 def value_prefix(epoch: bytes, fingerprint: bytes, stamps: bytes) -> bytes:
@@ -105,6 +114,13 @@ def join_stamps(found: list[bytes | None]) -> bytes | None:
 
 def is_mark(cell: bytes | None) -> bool:
     return cell is not None and cell[:1] == MARK
+
+
+def tokens_of(cell: bytes | None) -> list[bytes]:
+    """The tokens in a mark, those that have expired included; none in anything else."""
+    if cell is None or cell[:1] != MARK:
+        return []
+    return [cell[i : i + TOKEN_SIZE] for i in range(1, len(cell), TOKEN_SIZE + _DEADLINE_SIZE)]
 
 
 @dataclass(frozen=True, slots=True)

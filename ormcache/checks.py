@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,13 +11,18 @@ from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.db import models
+from django.db.models.sql.query import Query
 
-from ormcache.conf import Config, parse
+from ormcache import backends
+from ormcache.conf import OUTBOX, Config, parse
+from ormcache.enrolment import is_glob, matching, patterns, refusal
 from ormcache.exceptions import Uncacheable
-from ormcache.managers import CacheManager
-from ormcache.options import options_of, read_options
+from ormcache.managers import CachedQuerySet
+from ormcache.options import enrolment_of, options_of, read_mapping, read_options
 from ormcache.partitions import partition_kind
+from ormcache.query.genuine import overridden
 from ormcache.schema import is_cached, schema_of
+from ormcache.writes import outboxtable
 
 _DOCS = "See docs/reference/checks.rst#"
 
@@ -24,6 +30,9 @@ _DOCS = "See docs/reference/checks.rst#"
 def register() -> None:
     checks.register(check_setting)
     checks.register(check_models, checks.Tags.models)
+    checks.register(check_enrolment, checks.Tags.models)
+    checks.register(check_relations, checks.Tags.models)
+    checks.register(check_outbox, checks.Tags.database)
 
 
 def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -35,7 +44,7 @@ def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
         for problem in problems
     ]
     found += _check_alias(config)
-    if (config.url is None and config.cache is None) or (config.url or "").startswith("memory:"):
+    if config.is_embedded:
         found.append(
             checks.Warning(
                 "ormcache uses the embedded store, which other processes do not see: with more "
@@ -48,17 +57,33 @@ def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
 
 
 def _check_alias(config: Config) -> list[checks.CheckMessage]:
-    if config.cache is None:
+    found = None if config.cache is None else backends.problem(config.cache)
+    if found is None:
         return []
-    if config.cache not in settings.CACHES:
-        text = f'ORMCACHE["CACHE"] names {config.cache!r}, but CACHES has no such alias.'
-        hint = f"It has {', '.join(sorted(settings.CACHES))}."
-    elif "django_redis" not in str(settings.CACHES[config.cache].get("BACKEND", "")):
-        text = f'ORMCACHE["CACHE"] names {config.cache!r}, which does not use django-redis.'
-        hint = 'Use an alias with the backend "django_redis.cache.RedisCache", or "URL".'
-    else:
-        return []
+    text, hint = found
     return [checks.Error(text, hint=f"{hint} {_docs('ormcache.E004')}", id="ormcache.E004")]
+
+
+def check_outbox(
+    app_configs: Any = None, databases: Iterable[str] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """The table of the outbox, in the databases of ``check --database``."""
+    config = parse(getattr(settings, "ORMCACHE", None))[0]
+    # Before a migrate from the command line Django checks, too: that one makes the table.
+    if config.is_embedded or config.on_outage != OUTBOX or sys.argv[1:2] == ["migrate"]:
+        return []
+    found: list[checks.CheckMessage] = []
+    for alias in databases or ():
+        try:
+            if not outboxtable.missing_from(alias):
+                continue
+            text, hint = outboxtable.missing_text(alias), outboxtable.missing_hint(alias)
+        except Exception as error:  # Every driver has errors of its own.
+            text = f"The database {alias!r} does not say whether it has an outbox: {error}"
+            hint = "Ask again when it answers."
+        hint = f"{hint} {_docs('ormcache.W006')}"
+        found.append(checks.Warning(text, hint=hint, id="ormcache.W006"))
+    return found
 
 
 def check_models(
@@ -77,7 +102,7 @@ def check_models(
 def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
     found: list[checks.CheckMessage] = [
         checks.Error(str(error), hint=_docs("ormcache.E005"), obj=model, id="ormcache.E005")
-        for error in read_options(model)[1]
+        for error in (() if enrolment_of(model) else read_options(model)[1])
     ]
     found += _check_partitions(model)
     try:
@@ -91,18 +116,34 @@ def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
                 id="ormcache.W002",
             )
         )
-    manager = model._meta.default_manager
-    if not isinstance(manager, CacheManager):
+    reason = _passed_by(model)
+    if reason:
         found.append(
             checks.Warning(
-                f"The default manager of {model._meta.label} is no CacheManager: what is read "
-                "through it is not cached.",
-                hint=f"Derive it from ormcache.managers.CacheManager. {_docs('ormcache.W003')}",
+                f"Lists read through the default manager of {model._meta.label} are not cached: "
+                f"{reason}.",
+                hint=_docs("ormcache.W003"),
                 obj=model,
                 id="ormcache.W003",
             )
         )
     return found
+
+
+def _passed_by(model: type[models.Model]) -> str:
+    """Why the querysets of a model's default manager pass the cache by; empty if they do not."""
+    manager: Any = model._meta.default_manager
+    try:
+        queryset = manager.get_queryset()
+    except Exception:
+        # It needs what a check has not, such as the tenant of a request.
+        return ""
+    kind: Any = type(queryset)
+    if not isinstance(queryset, CachedQuerySet):
+        return f"its get_queryset() gives a plain {kind.__name__}"
+    if type(queryset.query) is not Query:
+        return f"{type(queryset.query).__name__}, which makes their SQL, is not Django's own"
+    return overridden(kind, "list")
 
 
 def _check_partitions(model: type[models.Model]) -> list[checks.CheckMessage]:
@@ -153,6 +194,78 @@ def _partition_problem(model: type[models.Model], name: str) -> tuple[str, str]:
     meant = by_attname.get(name) or (close[0] if close else "")
     hint = f'Did you mean "{meant}"?' if meant else f"Fields are {', '.join(sorted(known))}."
     return ", which is no field", hint
+
+
+def check_enrolment(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """``ORMCACHE["MODELS"]``: whether every key finds a model, and every option is one."""
+    found: list[checks.CheckMessage] = []
+    for pattern, options in patterns().items():
+        where = f'ORMCACHE["MODELS"]["{pattern}"]'
+        problems = [_enrolment_problem(pattern)]
+        for error in read_mapping(options or {}):
+            name, _, text = error.partition(" ")
+            problems.append((f'["{name}"] {text}', ""))
+        found += [
+            checks.Error(
+                where + text, hint=f"{hint} {_docs('ormcache.E008')}".lstrip(), id="ormcache.E008"
+            )
+            for text, hint in problems
+            if text
+        ]
+    return found
+
+
+def _enrolment_problem(pattern: str) -> tuple[str, str]:
+    """What is wrong with a key of ``MODELS`` and how to mend it; empty if nothing is."""
+    models = apps.get_models(include_auto_created=True, include_swapped=True)
+    found = list(matching(pattern, models))
+    if found:
+        reasons = [refusal(model, pattern) for model in found]
+        if is_glob(pattern) or not reasons[0]:
+            return "", ""
+        return f" names a model that {reasons[0]}.", ""
+    labels = {model._meta.label.lower(): model._meta.label for model in apps.get_models()}
+    names = {config.label.lower(): f"{config.label}.*" for config in apps.get_app_configs()}
+    if pattern.lower() in names:
+        return " names no model.", f'Did you mean "{names[pattern.lower()]}"?'
+    close = difflib.get_close_matches(pattern.lower(), labels | names, n=1)
+    hint = f'Did you mean "{(labels | names)[close[0]]}"?' if close else ""
+    return " names no model.", hint or 'Write an application and a model, as in "auth.User".'
+
+
+def check_relations(
+    app_configs: Iterable[Any] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """Models that are not cached and that foreign keys of cached ones lead to."""
+    configs = apps.get_app_configs() if app_configs is None else app_configs
+    referrers: dict[type[models.Model], list[str]] = {}
+    for config in configs:
+        for model in config.get_models():
+            if not is_cached(model) or model._meta.proxy:
+                continue
+            for field in model._meta.local_fields:
+                target: Any = field.remote_field and field.remote_field.model
+                if target and not isinstance(target, str) and not is_cached(target):
+                    referrers.setdefault(target, []).append(f"{model._meta.label}.{field.name}")
+    left_out = [pattern for pattern, options in patterns().items() if options is None]
+    return [
+        _uncached_target(target, names)
+        for target, names in referrers.items()
+        if not any(any(matching(pattern, [target])) for pattern in left_out)
+    ]
+
+
+def _uncached_target(target: type[models.Model], names: list[str]) -> checks.CheckMessage:
+    label, count = target._meta.label, len(names)
+    others = f" and {count - 1} more" if count > 1 else ""
+    return checks.Info(
+        f"{label} is not cached. Foreign keys lead to it ({names[0]}{others}): what they lead to "
+        "is read from the database, and so are lists that follow them with select_related().",
+        hint=f'Add "{label}": {{}} to ORMCACHE["MODELS"], or "{label}": None to leave it so. '
+        f"{_docs('ormcache.W005')}",
+        obj=target,
+        id="ormcache.W005",
+    )
 
 
 def _docs(check: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
 from inspect import signature
@@ -32,8 +32,17 @@ class Config:
     namespace: str = "ormcache"
     timeout: float | None = 3600.0
     on_outage: str = OUTBOX
+    enabled: bool = True
+    models: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     view: Callable[[Any], Any] | None = None
     """Given a connection, names what it may see."""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the store is inside the process."""
+        if self.url is None:
+            return self.cache is None
+        return self.url.startswith("memory:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +133,29 @@ def _namespace(value: object) -> str:
     return text
 
 
+def _enabled(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be True or False, not {value!r}.")
+    return value
+
+
 def _on_outage(value: object) -> str:
     if value not in (OUTBOX, RAISE):
         raise ValueError(f'must be "{OUTBOX}" or "{RAISE}", not {value!r}.')
     return str(value)
+
+
+def _models(value: object) -> Mapping[str, Mapping[str, Any] | None]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must be a dictionary, not {type(value).__name__}.")
+    for name, options in value.items():
+        if not isinstance(name, str):
+            raise ValueError(f"has the key {name!r}, which is not a string.")
+        if options is None:
+            continue
+        if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
+            raise ValueError(f"must have a dictionary of options, or None, for {name!r}.")
+    return value
 
 
 def _view(value: object) -> Callable[[Any], Any] | None:
@@ -165,14 +193,18 @@ _READERS = {
     "NAMESPACE": _namespace,
     "TIMEOUT": timeout_seconds,
     "ON_OUTAGE": _on_outage,
+    "ENABLED": _enabled,
+    "MODELS": _models,
     "VIEW": _view,
 }
 _HINTS = {
     "URL": 'For example "redis://127.0.0.1:6379/0".',
-    "CACHE": "Name an alias of CACHES that uses django_redis.",
+    "CACHE": "Name an alias of CACHES that uses Redis.",
     "NAMESPACE": "Name the site; every site on one Redis needs its own.",
     "TIMEOUT": "For example 3600 for an hour.",
     "ON_OUTAGE": '"outbox" commits and invalidates later, "raise" refuses the write.',
+    "ENABLED": "False reads and fills nothing; writes still invalidate.",
+    "MODELS": 'For example {"auth.*": {"timeout": 600}, "auth.Permission": None}.',
     "VIEW": 'For example "mysite.tenants.view", a function that names the tenant of a connection.',
 }
 

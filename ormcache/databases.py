@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,10 +113,10 @@ def isolation(connection: BaseDatabaseWrapper) -> str:
     UNCOMMITTED what is never committed.
     """
     if connection.vendor == "postgresql":
-        level = _ask(connection, "SHOW transaction_isolation")
+        level = _answer(connection, "SHOW transaction_isolation")
     elif connection.vendor == "mysql":
         name = "tx_isolation" if _is_old_mariadb(connection) else "transaction_isolation"
-        level = _ask(connection, f"SELECT @@{name}")
+        level = _answer(connection, f"SELECT @@{name}")
     else:
         return "unknown"
     found = str(level).lower().replace("-", " ")
@@ -123,6 +124,23 @@ def isolation(connection: BaseDatabaseWrapper) -> str:
         # PostgreSQL knows it by name only.
         return READ_COMMITTED
     return found
+
+
+def untransactional(connection: BaseDatabaseWrapper) -> frozenset[str]:
+    """The tables that take part in no transaction (MyISAM, Aria, MEMORY): what is written to them
+    is seen at once, and not undone."""
+    if connection.vendor != "mysql":
+        return _NONE
+    names = _ask(
+        connection,
+        "SELECT JSON_ARRAYAGG(t.table_name) FROM information_schema.tables t"
+        " JOIN information_schema.engines e ON e.engine = t.engine"
+        " WHERE t.table_schema = DATABASE() AND e.transactions <> 'YES'",
+    )
+    return frozenset(json.loads(names)) if names else _NONE
+
+
+_NONE: frozenset[str] = frozenset()
 
 
 def _is_old_mariadb(connection: Any) -> bool:
@@ -136,15 +154,19 @@ def _ask(connection: BaseDatabaseWrapper, sql: str) -> Any:
     known, until = _answers.get(memo, (None, 0.0))
     if time.monotonic() < until:
         return known
+    answer = _answer(connection, sql)
+    _answers[memo] = answer, time.monotonic() + _REMEMBERED
+    return answer
+
+
+def _answer(connection: BaseDatabaseWrapper, sql: str) -> Any:
     # The driver's own cursor: a question of the cache's is not a query of the application.
     cursor = connection.connection.cursor()
     try:
         cursor.execute(sql)
-        answer = cursor.fetchone()[0]
+        return cursor.fetchone()[0]
     finally:
         cursor.close()
-    _answers[memo] = answer, time.monotonic() + _REMEMBERED
-    return answer
 
 
 _answers: dict[tuple[str, ...], tuple[Any, float]] = {}

@@ -10,9 +10,9 @@ from django.db.models.query import QuerySet
 
 from ormcache.databases import is_copy
 from ormcache.query.targets import check_target
-from ormcache.schema import schema_or_none
 from ormcache.writes.announce import invalidate_rows, invalidate_tables
 from ormcache.writes.pending import MOST_ROWS
+from ormcache.writes.watched import schema_or_none
 
 
 def invalidate(target: Any) -> None:

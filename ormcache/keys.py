@@ -110,11 +110,11 @@ class TableKeys:
         """The list entry of a query by its fingerprint."""
         return self.prefix + b"list:" + digest.hex().encode()
 
-    def named_entry(self, key: str, view: bytes | None = None) -> bytes:
-        """The list entry of a query by the key its developer chose, as one view shows it."""
-        if view is not None:
-            return self.prefix + b"viewed:" + view + b":" + _suffix(key)
-        return self.prefix + b"named:" + _suffix(key)
+    def named_entry(self, key: str, apart: bytes = b"", view: bytes | None = None) -> bytes:
+        """The list entry of a query by the key its developer chose, and by a digest of the values
+        it does not stand for, as one view shows it."""
+        kind = b"named:" if view is None else b"viewed:" + view + b":"
+        return self.prefix + kind + apart.hex().encode() + b":" + _suffix(key)
 
     def lease(self, entry: bytes) -> bytes:
         """The lease of a list entry by its key: whoever holds it runs the SQL."""
@@ -143,6 +143,11 @@ def log_of(stamp: bytes) -> bytes:
 def has_log(key: bytes) -> bool:
     """Whether a stamp has a log: not when what it stands for is no known row."""
     return key.split(b":", 5)[4:5] in ([b"rows"], [b"col"], [b"loose"], [b"part"])
+
+
+def is_of_value(stamp: bytes) -> bool:
+    """Whether a stamp stands for the rows with one value, of which there are any number."""
+    return stamp.split(b":", 5)[4:5] == [b"part"]
 
 
 class Meaning(NamedTuple):

@@ -35,5 +35,22 @@ class CacheManager(_ManagerBase[_M]):
             )
         return super().from_queryset(queryset_class, class_name)
 
+    def count(self) -> int:
+        links = self._links()
+        return int(super().count() if links is None else links.count())  # type: ignore[misc]
+
+    def exists(self) -> bool:
+        links = self._links()
+        return bool(super().exists() if links is None else links.exists())  # type: ignore[misc]
+
+    def _links(self) -> Any:
+        """The rows of the through table that a many-to-many manager stands for, where counting
+        them is enough: Django does so for ``Manager`` itself, so it is done for this class and no
+        other. ``None`` if this is no such manager."""
+        manager: Any = self
+        if type(self).__mro__[1] is not CacheManager or not hasattr(self, "constrained_target"):
+            return None
+        return manager.constrained_target if manager.get_prefetch_cache() is None else None
+
 
 __all__ = ["CacheManager", "CachedQuerySet"]

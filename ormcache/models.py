@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models.signals import class_prepared
 
+from ormcache.adoption import adopt
 from ormcache.managers import CacheManager
 from ormcache.query.bypass import bypass
+from ormcache.schema import is_cached
 
 
 class CachedModel(models.Model):
@@ -19,11 +21,11 @@ class CachedModel(models.Model):
     """
 
     _ormcache_cached: ClassVar[bool] = True
+    _ormcache_managers: ClassVar[tuple[models.Manager[Any], ...]]
+    """What a model has beside the managers Django finds for it."""
 
-    objects = CacheManager()
-    nocache = models.Manager()
-    # The base manager where a model's own ``objects`` may hide rows from it.
-    _every_row = CacheManager()
+    objects: ClassVar[CacheManager[Self]] = CacheManager()
+    nocache: ClassVar[models.Manager[Self]] = models.Manager()
 
     class Meta:
         abstract = True
@@ -32,6 +34,27 @@ class CachedModel(models.Model):
         """Always from the database, as its name says."""
         with bypass():
             super().refresh_from_db(*args, **kwargs)
+
+
+class _NextMeta:
+    """``CachedModel.Meta``, for subclasses that of the next base: the first in the order of bases
+    counts for Django, and this one says nothing about them."""
+
+    def __init__(self, own: type) -> None:
+        self.own = own
+
+    def __get__(self, instance: object, owner: type) -> type:
+        bases = owner.__mro__
+        following = bases[bases.index(CachedModel) + 1 :]
+        return next(
+            (base.__dict__["Meta"] for base in following if "Meta" in base.__dict__), self.own
+        )
+
+
+# Django finds the managers and the Meta of a model as if it had no such base.
+CachedModel._ormcache_managers = tuple(CachedModel._meta.local_managers)
+CachedModel._meta.local_managers.clear()
+CachedModel.Meta = _NextMeta(CachedModel.Meta)  # type: ignore[assignment,misc]
 
 
 class OutboxEntry(models.Model):
@@ -63,32 +86,12 @@ class OutboxEntry(models.Model):
         return f"{self.namespace} {self.pk}"
 
 
-def _set_base_manager(sender: type[models.Model], **kwargs: Any) -> None:
-    """Make the base manager a cached one, for foreign keys and ``save()``.
-
-    Set here and not in ``Meta``, which a model's own ``Meta`` would replace and which migrations
-    would record.
-    """
-    if not issubclass(sender, CachedModel) or sender._meta.base_manager_name:
-        return
-    own = sender._meta.managers_map.get("objects")
-    is_open = isinstance(own, CacheManager) and type(own).get_queryset is CacheManager.get_queryset
-    sender._meta.base_manager_name = "objects" if is_open else "_every_row"
-    sender._meta.__dict__.pop("base_manager", None)
+def _make_managers_cache(sender: type[models.Model], **kwargs: Any) -> None:
+    """The automatic through models of a cached model cache, too: they announce what they write,
+    so that one row's links changing leaves the links of other rows alone."""
+    owner: Any = sender._meta.auto_created or sender
+    if is_cached(owner):
+        adopt(sender)
 
 
-def _set_link_manager(sender: type[models.Model], **kwargs: Any) -> None:
-    """Let the automatic through models of a cached model announce what they write, so that one
-    row's links changing leaves the links of other rows alone."""
-    owner = sender._meta.auto_created
-    if not owner or not getattr(owner, "_ormcache_cached", False):
-        return
-    sender._meta.local_managers.clear()
-    manager: Any = CacheManager()
-    manager.auto_created = True
-    sender.add_to_class("objects", manager)
-    sender._meta.base_manager_name = "objects"
-
-
-class_prepared.connect(_set_link_manager, dispatch_uid="ormcache.link_manager")
-class_prepared.connect(_set_base_manager, dispatch_uid="ormcache.base_manager")
+class_prepared.connect(_make_managers_cache, dispatch_uid="ormcache.managers")

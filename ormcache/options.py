@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import models
 
 from ormcache.conf import timeout_seconds
 from ormcache.exceptions import ConfigError
+from ormcache.modelset import ModelMemo
 
 
 class Default(enum.Enum):
@@ -36,16 +36,48 @@ class Options:
     multi_db: bool = False
 
 
-@cache
+class Enrolment(NamedTuple):
+    """What ``ORMCACHE["MODELS"]`` says of a model that is no ``CachedModel``."""
+
+    pattern: str
+    """The key under which it says so."""
+    options: Mapping[str, Any]
+
+
+ENROLMENT = "_ormcache_enrolment"
+"""Where an enrolled model has it; in itself, as its subclasses are not enrolled by that."""
+
+
+def enrolment_of(model: type[models.Model]) -> Enrolment | None:
+    """How a model, or that whose rows a proxy has, was enrolled; ``None`` if it was not."""
+    concrete = model._meta.concrete_model
+    return None if concrete is None else concrete.__dict__.get(ENROLMENT)
+
+
 def options_of(model: type[models.Model]) -> Options:
     """The options of a model. Wrong ones count as not given; the system checks report them."""
-    return read_options(model)[0]
+    return _known[model]
 
 
 def read_options(model: type[models.Model]) -> tuple[Options, list[ConfigError]]:
-    """The options of a model and what is wrong with its ``CacheMeta``."""
-    given = getattr(model, "CacheMeta", None)
-    values: dict[str, Any] = {"namespace": model._meta.label}
+    """The options of a model and what is wrong with them."""
+    enrolment = enrolment_of(model)
+    if enrolment is None:
+        given, where = getattr(model, "CacheMeta", None), f"{model._meta.label}.CacheMeta"
+    else:
+        given = type("CacheMeta", (), dict(enrolment.options))
+        where = f'ORMCACHE["MODELS"]["{enrolment.pattern}"]'
+    return _read(given, where, model._meta.label)
+
+
+def read_mapping(options: Mapping[str, Any]) -> list[str]:
+    """What is wrong with options that are given in the settings; each begins with their name."""
+    errors = _read(type("CacheMeta", (), dict(options)), "", "")[1]
+    return [str(error).removeprefix(".") for error in errors]
+
+
+def _read(given: Any, where: str, namespace: str) -> tuple[Options, list[ConfigError]]:
+    values: dict[str, Any] = {"namespace": namespace}
     errors: list[ConfigError] = []
     names = [name for name in dir(given) if not name.startswith("_")] if given else []
     for name in names:
@@ -53,14 +85,12 @@ def read_options(model: type[models.Model]) -> tuple[Options, list[ConfigError]]
         if reader is None:
             close = difflib.get_close_matches(name, _OPTIONS, n=1)
             hint = f'Did you mean "{close[0]}"?' if close else f"Known are {', '.join(_OPTIONS)}."
-            errors.append(
-                ConfigError(f"{model._meta.label}.CacheMeta.{name} is not a known option. {hint}")
-            )
+            errors.append(ConfigError(f"{where}.{name} is not a known option. {hint}"))
             continue
         try:
             values[name] = reader(getattr(given, name))
         except ValueError as error:
-            errors.append(ConfigError(f"{model._meta.label}.CacheMeta.{name} {error}"))
+            errors.append(ConfigError(f"{where}.{name} {error}"))
     return Options(**values), errors
 
 
@@ -96,3 +126,4 @@ _OPTIONS = {
     "identity_map": _map_kind,
     "multi_db": _flag,
 }
+_known: ModelMemo[type[models.Model], Options] = ModelMemo(lambda model: read_options(model)[0])

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
+from django.utils.safestring import SafeString
 
+from ormcache import interrupts
+from ormcache.exceptions import Uncacheable
 from ormcache.keys import value_token
 from ormcache.options import options_of
 
@@ -49,15 +52,27 @@ class Partition:
         known = self.normalise(value)
         return None if known is None else value_token(known)
 
+    def stored_token(self, value: Any) -> bytes | None:
+        """The same of a value that was sent to the column: it may cut blanks off a long text."""
+        if self.kind is str and value is not None:
+            longest = self.field.max_length
+            if longest is not None and len(value) > longest:
+                return None
+        return self.token(value)
+
     def normalise(self, value: Any) -> Any:
         """``value`` as the row will hold it; ``None`` when that is not sure."""
         if type(value) is self.kind:
             return value
+        if isinstance(value, SafeString | models.TextChoices) and self.kind is str:
+            # To a driver it is the text; any other subclass may be written in its own way.
+            return str.__str__(value)
         if value is None or self.kind is str or isinstance(value, float):
             return None
         try:
             value = self.field.to_python(value)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             return None
         return value if type(value) is self.kind else None
 
@@ -105,7 +120,13 @@ def partition_kind(item: Any) -> type | None:
     return None
 
 
-def final_target(pk: Any) -> Any:
-    while pk.remote_field is not None:
-        pk = pk.target_field
-    return pk
+def final_target(field: Any) -> Any:
+    """The field whose values a field holds: that at the end of its foreign keys.
+
+    Raises ``Uncacheable`` while one of them leads to a model that is not there yet.
+    """
+    while field.remote_field is not None:
+        if isinstance(field.remote_field.model, str):
+            raise Uncacheable(f"{field} leads to {field.remote_field.model}, which is not there")
+        field = field.target_field
+    return field

@@ -5,15 +5,18 @@ from __future__ import annotations
 import atexit
 from typing import Any
 
+from django.apps import apps
 from django.core.signals import request_finished, setting_changed
 from django.db import connections, router
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
-from ormcache import databases, labels, runtime, schema, totals
-from ormcache.query import dependencies
-from ormcache.writes import sqlwatch, watched
+from ormcache import databases, enrolment, labels, modelset, runtime, totals
+from ormcache.writes import outboxtable
 from ormcache.writes.hooks import state_of
+
+_SHAPING = ("INSTALLED_APPS", "TIME_ZONE", "USE_TZ")
+"""The settings that decide which models there are and what their values are loaded as."""
 
 
 def connect() -> None:
@@ -22,6 +25,7 @@ def connect() -> None:
     connection_created.connect(_on_connection, dispatch_uid="ormcache.connection")
     post_migrate.connect(_on_migrated, dispatch_uid="ormcache.database")
     setting_changed.connect(_on_setting, dispatch_uid="ormcache.setting")
+    pre_migrate.connect(outboxtable.make_first, dispatch_uid="ormcache.outbox")
     request_finished.connect(_on_request_finished, dispatch_uid="ormcache.totals")
     atexit.register(totals.flush_at_exit)
     for connection in connections.all(initialized_only=True):
@@ -57,13 +61,13 @@ def _on_request_finished(**kwargs: Any) -> None:
 def _on_setting(setting: str, **kwargs: Any) -> None:
     if setting in ("ORMCACHE", "CACHES"):
         runtime.reset()
-    elif setting == "INSTALLED_APPS":
-        forget_models()
+    if setting in ("ORMCACHE", "INSTALLED_APPS") or setting in _swapping():
+        enrolment.reconsider()
+    if setting in _SHAPING or setting in _swapping():
+        modelset.changed()
 
 
-def forget_models() -> None:
-    """The set of installed models changed: everything derived from it is worked out again."""
-    watched.forget()
-    sqlwatch.forget()
-    dependencies.forget()
-    schema._schema_or_none.cache_clear()
+def _swapping() -> set[str | None]:
+    """The settings that name a model to stand for another one."""
+    models = apps.get_models(include_swapped=True)
+    return {model._meta.swappable for model in models}

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 
-from ormcache.coherence.reader import Reader
+from ormcache.backends import open_alias
+from ormcache.coherence.reader import LONGEST_MS, Reader
 from ormcache.coherence.writer import Writer
 from ormcache.conf import Config, parse
 from ormcache.exceptions import ConfigError
 from ormcache.keys import TableKeys
 from ormcache.store.client import Client
-from ormcache.store.connect import open_pool, open_url
+from ormcache.store.connect import open_url
 from ormcache.store.embedded import embedded_client
 
 
@@ -44,12 +44,14 @@ class Runtime:
     def stamp_ms(self) -> int:
         """How long a stamp lives unused. One that goes too early costs a miss, no more."""
         timeout = self.config.timeout
-        return 0 if timeout is None else max(_WEEK_MS, int(timeout * 4000))
+        if timeout is None:
+            return LONGEST_MS
+        return min(max(_WEEK_MS, int(timeout * 4000)), LONGEST_MS)
 
 
 _WEEK_MS = 7 * 86_400_000
 _current: Runtime | None = None
-_lock = threading.Lock()
+_built: dict[str, Runtime] = {}
 
 
 def current() -> Runtime:
@@ -65,16 +67,14 @@ def built() -> Runtime | None:
 def reset() -> None:
     """Forget the runtime: the next use reads the settings again."""
     global _current
-    with _lock:
-        old, _current = _current, None
+    old, _current = _current, None
+    _built.clear()
     if old is not None:
         old.store.close()
 
 
 def _after_fork() -> None:
-    # Another thread of the parent may have held the lock, or one of those of the trusts.
-    global _lock
-    _lock = threading.Lock()
+    # A thread of the parent may have held the lock of one of the trusts.
     if _current is not None:
         _current.trusts.clear()
 
@@ -84,45 +84,21 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def _build() -> Runtime:
     global _current
-    with _lock:
-        if _current is None:
-            if not apps.is_installed("ormcache"):
-                # Its receivers would be missing, and with them every write they see.
-                raise ConfigError('Add "ormcache" to INSTALLED_APPS.')
-            config, problems = parse(getattr(settings, "ORMCACHE", None))
-            if problems:
-                raise ConfigError(" ".join(problem.message for problem in problems))
-            store = _open(config)
-            _current = Runtime(config, store, Reader(store), Writer(store))
-        return _current
+    if not apps.is_installed("ormcache"):
+        # Its receivers would be missing, and with them every write they see.
+        raise ConfigError('Add "ormcache" to INSTALLED_APPS.')
+    config, problems = parse(getattr(settings, "ORMCACHE", None))
+    if problems:
+        raise ConfigError(" ".join(problem.message for problem in problems))
+    store = _open(config)
+    # Of several threads that build one, all take the first; nothing was opened for the others.
+    _current = _built.setdefault("", Runtime(config, store, Reader(store), Writer(store)))
+    return _current
 
 
 def _open(config: Config) -> Client:
     if config.cache is not None:
-        return _open_alias(config.cache)
+        return open_alias(config.cache)
     if config.url is not None:
         return open_url(config.url)
     return embedded_client()
-
-
-def _open_alias(alias: str) -> Client:
-    """The server of a CACHES alias. The write connection: a replica may lag behind."""
-    if alias not in settings.CACHES:
-        raise ConfigError(
-            f'ORMCACHE["CACHE"] = {alias!r}, but CACHES has no such alias. '
-            f"It has {', '.join(sorted(settings.CACHES))}."
-        )
-    try:
-        from django_redis import get_redis_connection
-    except ImportError:
-        raise ConfigError(
-            'ORMCACHE["CACHE"] needs django-redis: pip install "ormcache[django-redis]".'
-        ) from None
-    try:
-        connection: Any = get_redis_connection(alias, write=True)
-    except NotImplementedError:
-        raise ConfigError(
-            f'ORMCACHE["CACHE"] = {alias!r}, but CACHES[{alias!r}] does not use '
-            "django_redis.cache.RedisCache."
-        ) from None
-    return open_pool(connection.connection_pool, f"CACHES[{alias!r}]")

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, TypeVar
 
-from django.db import models
+import django
+from django.conf import settings
+from django.db import connections, models
 
+from ormcache import interrupts
 from ormcache.codec.rows import RowCodec
+from ormcache.codec.values import extension_digest
+from ormcache.conversions import stores_plainly
+from ormcache.digest import code_digest
 from ormcache.exceptions import Uncacheable, Unrepresentable
+from ormcache.modelset import forget_with_models, version
+from ormcache.options import enrolment_of
 from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
 
+T = TypeVar("T")
+
 _INTEGERS = (models.IntegerField, models.AutoField)
+_TABLE, _SCHEMA = "_ormcache_table", "_ormcache_schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,8 @@ class Table:
     generated: frozenset[str]
     roster: Roster
     loose_text_roster: Roster
+    plain: frozenset[str]
+    """The columns of which it is known what a value that is sent becomes."""
     is_link: bool
     """Whether it does nothing but link the rows of two tables: an automatic many-to-many one."""
 
@@ -52,7 +68,8 @@ class Table:
             return None
         try:
             value = self.pk.to_python(pk)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             return None
         return value if type(value) is self.pk_type else None
 
@@ -70,6 +87,8 @@ class Schema:
     attnames: tuple[str, ...]
     sources: tuple[tuple[int, int], ...]
     mutable: bool
+    raw: tuple[int, ...]
+    """The positions of values that stand in a row as the driver gave them."""
     pk_position: int
 
     @property
@@ -82,63 +101,91 @@ class Schema:
 
 
 def is_cached(model: type[models.Model]) -> bool:
-    """Whether ``model`` is a CachedModel (marked so by the class itself: no import upwards)."""
-    return bool(getattr(model, "_ormcache_cached", False))
+    """Whether ``model`` is a CachedModel (marked so by the class itself: no import upwards), or
+    enrolled as one."""
+    return bool(getattr(model, "_ormcache_cached", False)) or enrolment_of(model) is not None
 
 
-@cache
 def schema_of(model: type[models.Model]) -> Schema:
     """The schema of a CachedModel.
 
     Raises ``Uncacheable`` when its rows cannot be cells; the reason is what the check prints.
+    Whether anybody watches its tables is another question: see ``writes.watched``.
     """
-    if not is_cached(model):
-        raise Uncacheable(f"{model._meta.label} is no CachedModel")
-    found = _examine(model._meta.concrete_model or model)
+    current = version()
+    kept = model._meta.__dict__.get(_SCHEMA)
+    if kept is None or kept[0] != current:
+        # With the model, which would not be let go as the key of a memo.
+        kept = model._meta.__dict__[_SCHEMA] = (current, _schema(model))
+    found: Schema | str = kept[1]
     if isinstance(found, str):
         raise Uncacheable(found)
     return found
 
 
-def schema_on(model: type[models.Model], vendor: str) -> Schema:
-    """The schema of a model whose rows can be cells on a database of this kind.
-
-    Raises ``Uncacheable`` otherwise.
-    """
-    schema = schema_of(model)
-    if vendor == "mysql" and any(table.pk_type is str for table in schema.tables):
-        # "a", "A" and "a " are one row there, and would be three cells.
-        raise Uncacheable("text primary keys are compared loosely by this database")
-    return schema
-
-
-def schema_or_none(model: type[models.Model]) -> Schema | None:
-    """The schema, or ``None`` for a model whose rows are not cached."""
-    return _schema_or_none(model)
-
-
-@cache
-def _schema_or_none(model: type[models.Model]) -> Schema | None:
+def _schema(model: type[models.Model]) -> Schema | str:
+    """The schema, or the reason why there is none."""
     if not is_cached(model):
-        return None
+        return f"{model._meta.label} is no CachedModel"
     try:
-        return schema_of(model)
-    except Uncacheable:
-        return None
+        return _understood(_examine, model._meta.concrete_model or model)
+    except Uncacheable as error:
+        return error.reason
 
 
-@cache
 def table_of(model: type[models.Model]) -> Table:
-    """The table of a model's own columns (not those of its parents)."""
+    """The table of a model's own columns (not those of its parents). Raises ``Uncacheable``.
+
+    Kept with the model, while its fields and what the site makes of values are the same: what
+    other models appear changes nothing.
+    """
+    meta: Any = model._meta
+    fields = meta.local_concrete_fields
+    kept: tuple[str, Table] | None = meta.__dict__.get(_TABLE)
+    if (
+        kept is None
+        or kept[0] != loading()
+        or len(kept[1].fields) != len(fields)
+        or not all(map(operator.is_, kept[1].fields, fields))
+    ):
+        made = _understood(_make_table, model)
+        kept = meta.__dict__[_TABLE] = (loading(), made)
+    return kept[1]
+
+
+def forget_table(model: type[models.Model]) -> None:
+    """The options of a model changed."""
+    model._meta.__dict__.pop(_TABLE, None)
+
+
+def _understood(examine: Callable[[Any], T], model: type[models.Model]) -> T:
+    """Raises ``Uncacheable`` whatever is wrong with the model: writes to every other table ask
+    for its table, too."""
+    try:
+        return examine(model)
+    except Uncacheable:
+        raise
+    except Exception as error:
+        interrupts.pass_on(error)
+        raise Uncacheable(f"{model._meta.label} is not understood: {error!r}") from error
+
+
+def _make_table(model: type[models.Model]) -> Table:
     meta: Any = model._meta
     pk = meta.pk
     fields = tuple(meta.local_concrete_fields)
+    for item in fields:
+        if isinstance(item, models.ForeignKey):
+            final_target(item)
     try:
         codec = RowCodec(fields)
     except Unrepresentable as error:
         raise Uncacheable(f"a field has no exact encoding: {error}") from error
-    shape = [meta.db_table, codec.token]
-    shape += [f"{item.attname}|{item.column}" for item in fields]
+    shape = [meta.db_table, codec.token, loading()]
+    # What the driver gives of a column follows from how it is selected, too.
+    shape += [
+        f"{item.attname}|{item.column}|{code_digest(type(item).select_format)}" for item in fields
+    ]
     found = tuple(partitions(model, fields))
     return Table(
         name=meta.db_table,
@@ -153,8 +200,26 @@ def table_of(model: type[models.Model]) -> Table:
         generated=frozenset(item.column for item in fields if item.generated),
         roster=roster(found),
         loose_text_roster=roster(tuple(each for each in found if each.kind is not str)),
+        plain=frozenset(item.column for item in fields if stores_plainly(item)),
         is_link=bool(meta.auto_created),
     )
+
+
+@cache
+def loading() -> str:
+    """What values are loaded as, as far as the site decides: a deployment that changes it shares
+    no rows and lists of values with the one before."""
+    zones = sorted(
+        (alias, str(options["TIME_ZONE"]))
+        for alias, options in connections.settings.items()
+        if options.get("TIME_ZONE")
+    )
+    zone = "" if settings.USE_TZ else settings.TIME_ZONE
+    driver = "psycopg" if find_spec("psycopg") else ""
+    return repr((django.VERSION[:2], settings.USE_TZ, zone, zones, driver, extension_digest()))
+
+
+forget_with_models(loading.cache_clear)
 
 
 def _examine(model: type[models.Model]) -> Schema | str:
@@ -181,6 +246,7 @@ def _examine(model: type[models.Model]) -> Schema | str:
         attnames=attnames,
         sources=tuple(sources),
         mutable=any(table.codec.mutable for table in tables),
+        raw=tuple(i for i, (table, at) in enumerate(sources) if at in tables[table].codec.raw),
         pk_position=attnames.index(meta.pk.attname),
     )
 
@@ -210,6 +276,10 @@ def _pk_type(model: type[models.Model]) -> type:
     target = final_target(pk)
     if hasattr(target, "from_db_value"):
         raise Uncacheable(f"the primary key of {model._meta.label} has a from_db_value of its own")
+    if not stores_plainly(pk):
+        raise Uncacheable(
+            f"the primary key of {model._meta.label} converts values in a way of its own"
+        )
     if isinstance(target, _INTEGERS):
         return int
     if isinstance(target, models.UUIDField):

@@ -25,6 +25,8 @@ NAMES = (
     "bypassed",
     "corrupt",
     "unrepresentable",
+    "oversized",
+    "analysis_error",
     "sql_saved",
     "mark",
     "release",

@@ -7,18 +7,18 @@ depends on the totals: whatever cannot be added is left out, and nothing here ra
 from __future__ import annotations
 
 import os
-import threading
 import time
 
 from ormcache import runtime, stats
 from ormcache.exceptions import StoreError
 from ormcache.keys import totals_key
+from ormcache.locks import Claim, ExpiringLock
 
 INTERVAL = 5.0
 """Seconds between two additions by one process."""
 
 _due = time.monotonic() + INTERVAL
-_lock = threading.Lock()
+_lock = ExpiringLock(INTERVAL)
 
 
 def flush_if_due() -> None:
@@ -31,7 +31,8 @@ def flush() -> None:
     """Add what this process has counted since the last time: one round trip, or none."""
     global _due
     cache = runtime.built()
-    if cache is None or not _lock.acquire(blocking=False):
+    claim = Claim()
+    if cache is None or not _lock.take(claim):
         return
     try:
         _due = time.monotonic() + INTERVAL
@@ -45,7 +46,7 @@ def flush() -> None:
         # Kept for the next time: how often the store failed is just what one wants to know.
         return
     finally:
-        _lock.release()
+        _lock.give_back(claim)
 
 
 def flush_at_exit() -> None:
@@ -72,7 +73,7 @@ def read(*, reset: bool = False) -> dict[str, int]:
 def _after_fork() -> None:
     global _lock
     # Another thread of the parent may have held it.
-    _lock = threading.Lock()
+    _lock = ExpiringLock(INTERVAL)
 
 
 os.register_at_fork(after_in_child=_after_fork)

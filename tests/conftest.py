@@ -9,6 +9,7 @@ pytest.register_assert_rewrite("tests.plugins")
 
 pytest_plugins = [
     "tests.plugins.databases",
+    "tests.plugins.ecosystem",
     "tests.plugins.header",
     "tests.plugins.over_invalidation",
     "tests.plugins.redis_server",

@@ -19,6 +19,9 @@ BASE = Path(__file__).resolve().parent
 RUN = os.environ.setdefault("ORMCACHE_TEST_RUN", str(os.getpid()))
 RUN_NAME = f"ormcache_test_{RUN}{os.environ.get('PYTEST_XDIST_WORKER', '')}"
 
+# Inherited, too: an error of the cache's own work fails a test instead of being counted.
+os.environ.setdefault("ORMCACHE_RAISE_FAULTS", "1")
+
 TEST_DB = os.environ.get("ORMCACHE_TEST_DB", "sqlite")
 TEST_REDIS = os.environ.get("ORMCACHE_TEST_REDIS", "memory://")
 

@@ -28,6 +28,7 @@ class FieldCodec:
     ``decode`` is its inverse and may raise anything on bad input; None as above.
     ``wire`` are the exact types ``decode`` may meet; None: any, or ``types`` without ``encode``.
     ``mutable``: decoded values can be changed in place, so they cannot be shared.
+    ``raw``: what is written is what the driver gave, and the field converts it at each load.
     """
 
     token: str
@@ -36,6 +37,7 @@ class FieldCodec:
     decode: Convert | None = None
     wire: frozenset[type] | None = None
     mutable: bool = False
+    raw: bool = False
 
     def __post_init__(self) -> None:
         if self.wire is None and self.encode is None:

@@ -1,15 +1,12 @@
 """Which exact encoding the values of a Django field have.
 
-The values are those in ``instance.__dict__`` right after Django loaded the row. ``codec_for``
-answers for every built-in field, for subclasses that load as their base does, and for any
-other field by checking each value's way there and back.
+The values are those in ``instance.__dict__`` right after Django loaded the row, for every built-in
+field and for subclasses that load as their base does; for any other field those the driver gave.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from django.db import models
@@ -33,6 +30,7 @@ _LOADING = (
     "get_internal_type",
     "get_db_converters",
     "db_converters",
+    "select_format",
 )
 
 
@@ -41,11 +39,9 @@ def codec_for(field: AnyField) -> FieldCodec:
     kind = type(field)
     for base in kind.__mro__:
         build = _builder(base)
-        if build is not None and _loads_alike(kind, base):
-            return build(field)
         if build is not None:
-            break
-    return _custom(field)
+            return build(field) if _loads_alike(field, base) else RAW
+    return RAW
 
 
 def register_field(field_class: type[AnyField], codec: FieldCodec) -> None:
@@ -69,8 +65,22 @@ def _builder(kind: type) -> Builder | None:
     return _BUILDERS.get(f"{kind.__module__}.{kind.__qualname__}")
 
 
-def _loads_alike(kind: type, base: type) -> bool:
-    return all(getattr(kind, name, None) is getattr(base, name, None) for name in _LOADING)
+def is_registered(kind: type) -> bool:
+    """Whether a project has said how the values a field class loads are written."""
+    return kind in _registered
+
+
+def _loads_alike(field: Any, base: type) -> bool:
+    kind, own = type(field), vars(field)
+    return all(
+        getattr(kind, name, None) is getattr(base, name, None) and _is_django(own.get(name))
+        for name in _LOADING
+    )
+
+
+def _is_django(method: Any) -> bool:
+    """Whether a method of an instance is Django's, as that of an array, or is not there."""
+    return method is None or method.__module__.startswith("django.")
 
 
 # Columns that depend on the field's options
@@ -90,12 +100,7 @@ _JSON = frozenset({bool, int, float, str, list, dict})
 def _json(field: Any) -> FieldCodec:
     if field.decoder is None:
         return FieldCodec("json", _JSON, plain, wire=_JSON, mutable=True)
-    decoder = field.decoder
-    return _checked(
-        f"json:{_path(field.encoder or json.JSONEncoder)}:{_path(decoder)}",
-        lambda value: json.dumps(value, cls=field.encoder),
-        lambda text: json.loads(text, cls=decoder),
-    )
+    return RAW
 
 
 _LIST = frozenset({list})
@@ -104,6 +109,8 @@ _NULL = frozenset({type(None)})
 
 def _array(field: Any) -> FieldCodec:
     base = codec_for(field.base_field)
+    if base.raw:
+        return RAW
     types = None if base.types is None else base.types | _NULL
     wire = None if base.wire is None else base.wire | _NULL
 
@@ -163,50 +170,6 @@ _BUILDERS: dict[str, Builder] = {
 }
 
 
-# Fields nobody described
-
-
-def _custom(field: Any) -> FieldCodec:
-    def to_text(value: Any) -> Any:
-        return field.value_to_string(SimpleNamespace(**{field.attname: value}))
-
-    return _checked(f"custom:{_path(type(field))}", to_text, field.to_python)
-
-
-def _checked(token: str, to_text: Convert, from_text: Convert) -> FieldCodec:
-    """Exact where ``plain`` is; else through text, read back and compared at every encode.
-
-    A list of one is the value itself, a str the text.
-    """
-
-    def encode(value: Any) -> Any:
-        try:
-            return [plain(value)]
-        except Unrepresentable as reason:
-            text = to_text(value)
-            if type(text) is str and same(value, from_text(text)):
-                return text
-            raise Unrepresentable(f"{reason}, and its text does not give it back") from None
-
-    def decode(stored: Any) -> Any:
-        if type(stored) is str:
-            return from_text(stored)
-        (value,) = stored
-        return value
-
-    return FieldCodec(token, None, encode, decode, frozenset({list, str}), mutable=True)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and of the same types, inside lists, tuples and dicts too."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
-
-
-def _path(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+# A conversion of a project's own may depend on anything: the language, the tenant, a key. So it
+# runs at each load, as it does without a cache; written is what the driver gave.
+RAW = FieldCodec("raw", None, plain, mutable=True, raw=True)

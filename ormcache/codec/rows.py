@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import msgpack
 
+from ormcache import interrupts
 from ormcache.codec.columns import Convert, FieldCodec
 from ormcache.codec.fields import AnyField, codec_for
 from ormcache.codec.values import open_extension, packb
+from ormcache.digest import code_digest
 from ormcache.exceptions import Corrupt, Unrepresentable
 
 # Nulls make the combinations; past this many they are checked again each time.
@@ -35,11 +37,12 @@ class Column(NamedTuple):
 class RowCodec:
     """Encodes and decodes the rows of one list of fields.
 
-    ``mutable``: some decoded values can be changed in place. ``token`` names the format.
+    ``mutable``: some decoded values can be changed in place. ``token`` names the format. ``raw``
+    are the positions of values that stand as the driver gave them.
     Creating it raises Unrepresentable for a field without an exact encoding.
     """
 
-    __slots__ = ("decode", "encode", "mutable", "token")
+    __slots__ = ("decode", "encode", "mutable", "raw", "token")
 
     encode: Callable[[Sequence[Any]], bytes]
     decode: Callable[[bytes], list[Any]]
@@ -47,9 +50,16 @@ class RowCodec:
     def __init__(self, fields: Iterable[AnyField]) -> None:
         columns = [_column(field) for field in fields]
         self.mutable = any(column.codec.mutable for column in columns)
-        self.token = "\n".join(f"{name} {codec.token}" for name, codec in columns)
+        self.raw = tuple(i for i, (_, codec) in enumerate(columns) if codec.raw)
+        self.token = "\n".join(f"{name} {_version(codec)}" for name, codec in columns)
         self.encode = _encoder(columns)
         self.decode = _decoder(columns)
+
+
+def _version(codec: FieldCodec) -> str:
+    """The format, and of a project's own codec the code that writes and reads it."""
+    code = [each for each in (codec.encode, codec.decode) if each is not None]
+    return " ".join([codec.token, *filter(None, map(code_digest, code))])
 
 
 def _column(field: AnyField) -> Column:
@@ -74,6 +84,7 @@ def _encoder(columns: Sequence[Column]) -> Callable[[Sequence[Any]], bytes]:
                 row[index] = convert(row[index])
             return packb(row)
         except Exception as error:
+            interrupts.pass_on(error)
             raise _blame(columns, values, error) from error
 
     return encode
@@ -98,6 +109,7 @@ def _decoder(columns: Sequence[Column]) -> Callable[[bytes], list[Any]]:
         except Corrupt:
             raise
         except Exception as error:
+            interrupts.pass_on(error)
             raise Corrupt(f"the row does not decode: {error}") from error
 
     return decode
@@ -141,5 +153,6 @@ def _blame(columns: Sequence[Column], values: Sequence[Any], error: Exception) -
         try:
             packb(value if value is None or codec.encode is None else codec.encode(value))
         except Exception as cause:
+            interrupts.pass_on(cause)
             return Unrepresentable(f"{name}: {cause}")
     return Unrepresentable(str(error))

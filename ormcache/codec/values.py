@@ -17,7 +17,9 @@ from uuid import UUID
 import msgpack
 from django.utils.safestring import SafeString
 
+from ormcache import interrupts
 from ormcache.codec import extensions as ext
+from ormcache.digest import code_digest
 from ormcache.exceptions import ConfigError, Corrupt, Unrepresentable
 
 T = TypeVar("T")
@@ -65,6 +67,7 @@ def unpack(data: bytes) -> Any:
     except Corrupt:
         raise
     except Exception as error:
+        interrupts.pass_on(error)
         raise Corrupt(f"the value does not decode: {error}") from error
 
 
@@ -94,6 +97,15 @@ def register(
                 f"registered for {_name(known.kind)}."
             )
     _add(extension)
+
+
+def extension_digest() -> str:
+    """What tells versions of the registered encodings apart."""
+    return " ".join(
+        f"{code}:{_name(each.kind)}:{code_digest(each.encode)}:{code_digest(each.decode)}"
+        for code, each in sorted(_by_code.items())
+        if code in APPLICATION_CODES
+    )
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -129,6 +141,7 @@ def packb(value: Any) -> bytes:
     try:
         return cast(bytes, msgpack.packb(value, strict_types=True, default=_beyond_msgpack))
     except (TypeError, ValueError, OverflowError) as error:
+        interrupts.pass_on(error)
         raise Unrepresentable(str(error)) from error
 
 
@@ -158,6 +171,7 @@ def _encoded(extension: Extension, value: Any) -> bytes:
     except Unrepresentable:
         raise
     except Exception as error:
+        interrupts.pass_on(error)
         raise Unrepresentable(f"{_name(extension.kind)} did not encode: {error}") from error
     if type(data) is not bytes:
         raise Unrepresentable(f"the encoder of {_name(extension.kind)} did not return bytes")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from ormcache import cells
 from ormcache.coherence.log import MOST_RECORDS, since
 from ormcache.coherence.store import Command
-from ormcache.keys import has_log, log_of
+from ormcache.keys import has_log, is_of_value, log_of
 
 # The earliest an entry can be refreshed, in times of its cost: exp(-20) of the reads come sooner.
 _EARLIEST = 20
@@ -42,9 +42,14 @@ class Entry:
     """The stamps as they are."""
     cell: bytes | None = None
     epoch: bytes = b""
+    kept_ms: int = 0
+    """How long it will be there at most once it is stored. As long live the stamps of single
+    values: anybody may ask for any value."""
     changes: dict[bytes, list[bytes]] | None = None
     """Of an invalid entry, once its stamps are captured: by key of each stamp that has changed,
     the records of its log since. ``None`` when it is not known what has changed."""
+    covered: frozenset[int] = frozenset()
+    """The positions of the stamps that were made, or whose lives were prolonged, for this turn."""
     late: float | None = None
     """Of a hit that should be refreshed: the seconds since its expiry, negative before it."""
 
@@ -75,6 +80,11 @@ class Entry:
     def is_marked(self) -> bool:
         """Whether a writer is about to commit something it relies on."""
         return any(map(cells.is_mark, self.found))
+
+    @property
+    def tokens(self) -> list[bytes]:
+        """The tokens of those writers."""
+        return [token for cell in self.found for token in cells.tokens_of(cell)]
 
     @property
     def is_foreign(self) -> bool:
@@ -114,9 +124,29 @@ class Entry:
         """What makes the stamps at these positions, or prolongs their lives."""
         keys = [self.stamps[i] for i in positions]
         return [
-            ("STAMP", key, cells.new_stamp(self.rosters.get(key, _NO_ROSTER)), stamp_ms)
+            (
+                "STAMP",
+                key,
+                cells.new_stamp(self.rosters.get(key, _NO_ROSTER)),
+                self._life_ms(key, stamp_ms),
+            )
             for key in keys
         ]
+
+    def outlived(self, stamp_ms: int) -> list[int]:
+        """The positions of the stamps found that may live shorter than what is to be stored."""
+        return [
+            i
+            for i, key in enumerate(self.stamps)
+            if i not in self.covered
+            and key not in self.rows
+            and (self.kept_ms > stamp_ms or is_of_value(key))
+        ]
+
+    def _life_ms(self, key: bytes, stamp_ms: int) -> int:
+        if self.kept_ms and is_of_value(key):
+            return self.kept_ms
+        return max(stamp_ms, self.kept_ms)
 
     def note(self, positions: Sequence[int], stamps: Sequence[bytes]) -> None:
         """Take ``stamps`` for what was found at these positions."""
@@ -124,6 +154,7 @@ class Entry:
         for i, stamp in zip(positions, stamps, strict=True):
             found[i] = stamp
         self.found = found
+        self.covered = self.covered.union(positions)
 
     def _rosters(self) -> list[tuple[bytes | None, bytes]]:
         """The lists stamps found, each with the roster it should have."""

@@ -39,15 +39,18 @@ class Flight:
     """One thread of this process on its way to fill an entry."""
 
     lease: bytes
-    thread: int
-    until: float
+    thread: int = field(default_factory=threading.get_ident)
+    until: float = 0.0
     """When the others stop minding it, whatever became of it (monotonic)."""
     landed: threading.Event = field(default_factory=threading.Event)
 
 
+# Tokens whose marks outlasted a wait: their writer was killed, or does not know the outcome.
+_outlasting: tuple[bytes, ...] = ()
+_MOST_OUTLASTING = 64
+
 # By key of the lease.
 _under_way: dict[bytes, Flight] = {}
-_lock = threading.Lock()
 
 
 @dataclass(slots=True)
@@ -105,33 +108,35 @@ class Flights:
         if (cost is not None and cost < CHEAP) or _is_flying():
             return self.at_once(entry, stamp_ms)
         missed, wait = entry.cell, _Wait(cost)
-        while (flight := _board(lease, wait.lease_ms)).thread != threading.get_ident():
-            if not wait.on(flight):
-                return Turn()
-            payload = self._reader.read_entry(entry)
-            if payload is not None and entry.cell != missed:
-                return Turn(payload)
+        own = Flight(lease)
         try:
+            while (flight := _board(own, wait.lease_ms)) is not own:
+                if _stays_marked(entry) or not wait.on(flight):
+                    return Turn()
+                payload = self._reader.read_entry(entry)
+                if payload is not None and entry.cell != missed:
+                    return Turn(payload)
             turn = self._election(entry, lease, stamp_ms, wait)
+            turn.reader, turn.flight = self._reader, own
+            return turn
         except BaseException:
-            _land(flight)
+            _land(own)
             raise
-        turn.reader, turn.flight = self._reader, flight
-        return turn
 
     def to_refresh(self, entry: Entry, lease: bytes, stamp_ms: int) -> Turn | None:
         """The turn to refresh an entry that was a hit; ``None`` while another reader does."""
         lease_ms = _lease_ms(_cost(entry))
-        if _is_flying() or (flight := _board(lease, lease_ms)).thread != threading.get_ident():
+        if _is_flying():
             return None
-        turn = None
+        own, turn = Flight(lease), None
         try:
-            claim = self._reader.elect(entry, lease, lease_ms, stamp_ms)
-            if claim.granted:
-                turn = Turn(claim.payload, claim.prefix, lease, self._reader, flight)
+            if _board(own, lease_ms) is own:
+                claim = self._reader.elect(entry, lease, lease_ms, stamp_ms)
+                if claim.granted:
+                    turn = Turn(claim.payload, claim.prefix, lease, self._reader, own)
         finally:
             if turn is None:
-                _land(flight)
+                _land(own)
         return turn
 
     def _election(self, entry: Entry, lease: bytes, stamp_ms: int, wait: _Wait) -> Turn:
@@ -169,13 +174,15 @@ class Flights:
         wait: _Wait,
     ) -> Turn | None:
         """Wait for the holder's result. ``None`` when the lease has passed on without one."""
-        while wait.pause(is_marked=entry.is_marked):
+        while not _stays_marked(entry) and wait.pause(is_marked=entry.is_marked):
             payload, now = self._reader.poll(entry, lease)
             if payload is not None and entry.cell != missed:
                 return Turn(payload)
             if not entry.is_marked and (now is None or now != holder):
                 wait.flights += holder is not None
                 return None
+        if wait.is_marked_long:
+            _note_outlasting(entry.tokens)
         if wait.is_over and not wait.flights:
             # No lease lasts that long: it has no expiry, or the key is of another type.
             self._reader.drop([lease])
@@ -222,9 +229,12 @@ class _Wait:
         self._pause = min(self._pause * _GROWTH, _LONGEST_PAUSE)
         return True
 
+    @property
+    def is_marked_long(self) -> bool:
+        return self._marked_until is not None and time.monotonic() >= self._marked_until
+
     def _goes_on(self) -> bool:
-        is_marked_long = self._marked_until is not None and time.monotonic() >= self._marked_until
-        if self.flights >= MOST_FLIGHTS or self.is_over or is_marked_long:
+        if self.flights >= MOST_FLIGHTS or self.is_over or self.is_marked_long:
             counters["list_wait_timeout"] += 1
             return False
         if not self._is_counted:
@@ -245,36 +255,44 @@ def _lease_ms(cost: float | None) -> int:
     return int(min(max(LEASE_MS, 2000 * (cost or 0.0)), LONGEST_LEASE_MS))
 
 
-def _board(lease: bytes, lease_ms: int) -> Flight:
-    """The flight of another thread, or a new one of this thread if there is none."""
+def _stays_marked(entry: Entry) -> bool:
+    """Whether the entry relies on something whose marks are not worth a wait."""
+    return any(token.startswith(cells.LEFT) or token in _outlasting for token in entry.tokens)
+
+
+def _note_outlasting(tokens: list[bytes]) -> None:
+    global _outlasting
+    # Whoever does the same at once may undo this: that costs one more wait.
+    known = _outlasting
+    _outlasting = (*known, *(t for t in tokens if t not in known))[-_MOST_OUTLASTING:]
+
+
+def _board(own: Flight, lease_ms: int) -> Flight:
+    """The flight of another thread, or ``own`` if there is none."""
     now = time.monotonic()
-    with _lock:
-        flight = _under_way.get(lease)
-        if flight is None or flight.until <= now:
-            flight = Flight(lease, threading.get_ident(), now + lease_ms / 1000)
-            _under_way[lease] = flight
-        return flight
+    own.until = now + lease_ms / 1000
+    # One step: no two threads see it free.
+    flight = _under_way.setdefault(own.lease, own)
+    if flight is not own and flight.until <= now:
+        _under_way[own.lease] = flight = own
+    return flight
 
 
 def _land(flight: Flight) -> None:
-    with _lock:
-        if _under_way.get(flight.lease) is flight:
-            del _under_way[flight.lease]
+    if _under_way.get(flight.lease) is flight:
+        _under_way.pop(flight.lease, None)
     flight.landed.set()
 
 
 def _is_flying() -> bool:
     thread, now = threading.get_ident(), time.monotonic()
-    with _lock:
-        return any(
-            flight.thread == thread and flight.until > now for flight in _under_way.values()
-        )
+    return any(
+        flight.thread == thread and flight.until > now for flight in list(_under_way.values())
+    )
 
 
 def _after_fork() -> None:
-    # The threads that fly are the parent's, and one of them may have held the lock.
-    global _lock
-    _lock = threading.Lock()
+    # The threads that fly are the parent's.
     _under_way.clear()
 
 

@@ -19,6 +19,9 @@ from ormcache.cells import NONCE_SIZE
 MOST_RECORDS = 128
 """Records of one log; an entry that was not read for longer is simply invalid."""
 
+MOST_RECORD_BYTES = 2048
+"""Of one record, so of a log a quarter of a megabyte: some hundred rows by their numbers."""
+
 LOG_MS = 3_600_000
 
 END = b""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ormcache import cells
 from ormcache.coherence.entry import Entry, Outdated
-from ormcache.coherence.store import Command, Store
+from ormcache.coherence.store import Command, Store, unlinking
 
 LEASE_MS = 3000
 """How long a reader may take from lease to fill. A killed reader blocks a cell no longer."""
@@ -23,6 +23,13 @@ LEASE_MS = 3000
 GRACE_MS = 10_000
 """How long at most a list entry is kept beyond its expiry, to be served while one reader
 refreshes it."""
+
+LONGEST_MS = 30 * 86_400_000
+"""How long a list entry or a stamp is there after a reader has last stored one."""
+
+MOST_BYTES = 1 << 20
+"""Of one value. A larger one would hold up everybody who shares the server, for little: what is
+this long to send is no faster than the database."""
 
 _JITTER = 0.1
 
@@ -293,14 +300,14 @@ class Reader:
         px = lifetime_ms(timeout)
         soft = now + px / 1000 if px else 0.0
         cell = cells.pack_value(prefix, cells.new_nonce(), soft, cost, payload)
-        key = entry.key
-        commands = [_put(key, cell, px)]
+        key, keep = entry.key, kept_ms(px)
+        commands: list[Command] = [("SET", key, cell, "PX", keep)]
         if lease is not None:
             commands.append(("UNLINK", lease))
+        stamps = entry.outlived(stamp_ms)
         if random.random() < _PROLONG:
             stamps = [i for i, stamp in enumerate(entry.stamps) if stamp not in entry.rows]
-            commands += entry.stamping(stamps, stamp_ms)
-        keep = _kept_ms(px) or _HOLD_MS
+        commands += entry.stamping(stamps, stamp_ms)
         expires = int(now * 1000) + keep
         commands += [
             ("HOLD", holder, key, expires, int(now * 1000), MOST_HOLDERS, keep)
@@ -318,7 +325,7 @@ class Reader:
             return
         cell = cells.pack_value(prefix, cells.new_nonce(), value.soft, value.cost, value.payload)
         px = max(1, int((value.soft - time.time()) * 1000)) if value.soft else 0
-        commands = [_put(entry.key, cell, px)]
+        commands: list[Command] = [("SET", entry.key, cell, "PX", kept_ms(px))]
         if lease is not None:
             commands.append(("UNLINK", lease))
         self._store.run(commands)
@@ -326,7 +333,7 @@ class Reader:
     def drop(self, keys: Sequence[bytes]) -> None:
         """Unlink entries or leases of entries: one round trip."""
         if keys:
-            self._store.run([("UNLINK", *keys)])
+            self._store.run(unlinking(keys))
 
     def disclaim(self, lease: bytes, lease_ms: int) -> None:
         """Tell readers of an entry that nobody will store it: one round trip."""
@@ -336,18 +343,12 @@ class Reader:
 MOST_HOLDERS = 256
 """Reverse dependencies kept beside one row; more are forgotten, oldest expiry first."""
 
-_HOLD_MS = 86_400_000
 # How often a stored entry prolongs the life of its stamps: they live far longer than entries.
 _PROLONG = 1 / 16
 # Epoch, fingerprint, one stamp and nonce: enough to know a row's value again.
 _OBSERVED = 1 + cells.EPOCH_SIZE + cells.FINGERPRINT_SIZE + cells.STAMP_SIZE + cells.NONCE_SIZE
 
 
-def _kept_ms(px: int) -> int:
-    """How long an entry that expires in ``px`` milliseconds is there; 0 stands for ever."""
-    return px and px + min(px, GRACE_MS)
-
-
-def _put(key: bytes, cell: bytes, px: int) -> Command:
-    keep = _kept_ms(px)
-    return ("SET", key, cell, "PX", keep) if keep else ("SET", key, cell)
+def kept_ms(px: int) -> int:
+    """How long an entry that expires in ``px`` milliseconds, 0 for never, is there at most."""
+    return min(px + min(px, GRACE_MS), LONGEST_MS) if px else LONGEST_MS

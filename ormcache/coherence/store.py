@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 Command = Sequence[Any]
 
+MOST_KEYS = 1000
+"""Keys of one command: the server does nothing else meanwhile."""
+
 
 class Store(Protocol):
     """A key-value server with the protocol's atomic steps (see ``ormcache.store.scripts``)."""
@@ -16,3 +19,10 @@ class Store(Protocol):
 
     def run(self, commands: Sequence[Command]) -> tuple[bytes, list[Any]]:
         """The results of the commands in order, and the server's epoch. One round trip."""
+
+
+def unlinking(keys: Sequence[bytes]) -> list[Command]:
+    """What unlinks keys, however many they are."""
+    return [
+        ("UNLINK", *keys[start : start + MOST_KEYS]) for start in range(0, len(keys), MOST_KEYS)
+    ]

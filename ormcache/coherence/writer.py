@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ormcache import cells
-from ormcache.coherence.log import END, LOG_MS, MOST_RECORDS
-from ormcache.coherence.store import Command, Store
+from ormcache.coherence.log import END, LOG_MS, MOST_RECORD_BYTES, MOST_RECORDS
+from ormcache.coherence.store import Command, Store, unlinking
 from ormcache.keys import has_log, log_of
 
 _NONE: Mapping[bytes, bytes | None] = MappingProxyType({})
@@ -86,8 +86,7 @@ class Writer:
         ``rosters``: by key of a lists stamp the roster whose stamps were marked.
         """
         commands: list[Command] = [_releasing(key, token) for key in keys]
-        if unlink:
-            commands.append(("UNLINK", *unlink))
+        commands += unlinking(unlink)
         if rosters:
             commands.append(("MGET", *rosters))
         _, replies = self._store.run(commands)
@@ -99,14 +98,14 @@ class Writer:
 
     def drop(self, keys: Sequence[bytes]) -> None:
         """Unlink stamps, which every entry that relies on them misses: one round trip."""
-        self._store.run([("UNLINK", *keys)])
+        self._store.run(unlinking(keys))
 
 
 def _marking(key: bytes, token: bytes, ttl_ms: int, record: bytes | None) -> Command:
     if not has_log(key):
         return ("MARK", key, token, ttl_ms)
-    # Whoever knows no rows ends the log, by mistake too.
-    rows = END if record is None else record
+    # Whoever knows no rows ends the log, by mistake too; so does what is too long to keep.
+    rows = END if record is None or len(record) > MOST_RECORD_BYTES else record
     return ("MARK_LOGGED", key, log_of(key), token, ttl_ms, rows, MOST_RECORDS, LOG_MS)
 
 

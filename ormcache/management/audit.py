@@ -24,6 +24,7 @@ from ormcache.management.compare import same
 from ormcache.management.names import databases, tables_named
 from ormcache.management.output import Output, Progress
 from ormcache.options import DEFAULT, options_of
+from ormcache.query.select import as_loaded
 from ormcache.schema import Table
 from ormcache.stats import counters
 from ormcache.text import columns, key_text
@@ -173,7 +174,11 @@ def _read(table: Table, using: str, wanted: list[bytes]) -> dict[bytes, _Cached]
         if raw is None or payload is None:
             continue
         try:
-            found[key] = _Cached(raw, table.codec.decode(payload), _age(table, ttl))
+            values: Any = table.codec.decode(payload)
+            if table.codec.raw:
+                names = tuple(item.attname for item in table.fields)
+                values = as_loaded(table.model, names, table.codec.raw, values, using)
+            found[key] = _Cached(raw, values, _age(table, ttl))
         except Corrupt:
             continue
     return found

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models.query import QuerySet
-
 from ormcache.query.cellview import HIT, CellView, view_cells
+from ormcache.query.select import Row, select
 from ormcache.schema import Schema
 
 _TRIES = 5
@@ -43,14 +42,12 @@ def compare(
     return views, found
 
 
-def _read(schema: Schema, pk: Any, using: str) -> tuple[Any, ...] | None:
-    # Django's own queryset: it knows no cache.
-    rows: QuerySet[Any, Any] = QuerySet(schema.model, using=using).order_by().filter(pk=pk)
-    found: list[tuple[Any, ...]] = list(rows.values_list(*schema.attnames))
-    return found[0] if found else None
+def _read(schema: Schema, pk: Any, using: str) -> Row | None:
+    # Past the cache, and as its cells hold a row.
+    return select(schema, [pk], using).get(pk)
 
 
-def _compare(schema: Schema, views: list[CellView], row: tuple[Any, ...] | None) -> Comparison:
+def _compare(schema: Schema, views: list[CellView], row: Row | None) -> Comparison:
     if row is None:
         # A row in several tables is answered from the cache only if all its cells are.
         return Comparison(False, not all(view.state == HIT for view in views), [])

@@ -14,8 +14,9 @@ from ormcache.management.compare import Comparison, compare
 from ormcache.management.names import check_alias, model_named
 from ormcache.management.output import Output
 from ormcache.query.cellview import HIT, CellView, view_cells
-from ormcache.schema import Schema, is_cached, schema_on
+from ormcache.schema import Schema, is_cached
 from ormcache.text import bytes_text, columns, key_text, ms_text
+from ormcache.writes.watched import schema_on
 
 _LONGEST = 80
 

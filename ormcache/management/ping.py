@@ -10,9 +10,12 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from ormcache import cells, runtime
+from ormcache.conf import OUTBOX
 from ormcache.keys import site_prefix
+from ormcache.management.names import databases
 from ormcache.management.output import Output
 from ormcache.management.server import look, warn_of
+from ormcache.writes import outboxtable
 
 ROUND_TRIPS = 20
 
@@ -28,7 +31,7 @@ def handle(options: dict[str, Any], out: Output) -> None:
     server = look()
     _try_scripts()
     latency = _latency_us()
-    warnings = warn_of(server, out)
+    warnings = [*warn_of(server, out), *_warn_of_outboxes(out)]
     data = {**server.data(), "latency_us": latency, "scripts": True, "warnings": warnings}
     text = [
         *server.lines(),
@@ -36,6 +39,24 @@ def handle(options: dict[str, Any], out: Output) -> None:
         "Scripts      run",
     ]
     out.result(data, text)
+
+
+def _warn_of_outboxes(out: Output) -> list[str]:
+    """Warn of databases without the table that keeps writes going while the server is away."""
+    cache = runtime.current()
+    if not cache.store.shared or cache.config.on_outage != OUTBOX:
+        return []
+    found = []
+    for alias in databases().values():
+        try:
+            if not outboxtable.missing_from(alias):
+                continue
+            message = f"{outboxtable.missing_text(alias)} {outboxtable.missing_hint(alias)}"
+        except Exception as error:  # Every driver has errors of its own.
+            message = f"the database {alias!r} does not say whether it has an outbox: {error}"
+        out.warn(message)
+        found.append(message)
+    return found
 
 
 def _latency_us() -> int:

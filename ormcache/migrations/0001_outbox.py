@@ -1,6 +1,20 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import migrations, models
+
+from ormcache.writes.outboxtable import is_made
+
+
+class CreateOnce(migrations.CreateModel):
+    """Leaves a table alone that was made before the first migration (see ``outboxtable``)."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        if schema_editor.collect_sql or not is_made(schema_editor.connection):
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
 
 
 class Migration(migrations.Migration):
@@ -9,7 +23,7 @@ class Migration(migrations.Migration):
     dependencies = []
 
     operations = [
-        migrations.CreateModel(
+        CreateOnce(
             name="OutboxEntry",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),

@@ -9,9 +9,11 @@ from types import MappingProxyType
 from django.db.models import Model
 from django.db.models.sql.query import Query
 
+from ormcache.modelset import forget_with_models
 from ormcache.query.grammar import Structure
 from ormcache.query.memo import Memo
 from ormcache.query.reads import EVERY_COLUMN, Reads
+from ormcache.writes.watched import WatchList, watch_list
 
 __all__ = ["EVERY_COLUMN", "Plan", "plan"]
 
@@ -31,7 +33,8 @@ class Plan:
     """The tables with one alias only: a condition on it is one on all their rows that count."""
 
 
-_plans: Memo[Structure, Plan] = Memo(2048)
+_plans: Memo[tuple[Structure, WatchList], Plan] = Memo(2048)
+forget_with_models(_plans.clear)
 
 
 def plan(query: Query, structure: Structure) -> Plan:
@@ -40,9 +43,11 @@ def plan(query: Query, structure: Structure) -> Plan:
     The columns of model instances are no part of it, because rows are fetched by primary key.
     No database is touched. Raises Uncacheable for what does not resolve.
     """
-    known = _plans.get(structure)
+    # A model that appears may take the place of one that a name in the structure led to.
+    key = (structure, watch_list())
+    known = _plans.get(key)
     if known is None:
-        known = _plans[structure] = _plan(query)
+        known = _plans[key] = _plan(query)
     return known
 
 

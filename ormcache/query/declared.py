@@ -9,27 +9,32 @@ from django.db.models import F, Field, Q
 from django.db.models.expressions import BaseExpression
 from django.db.models.lookups import Lookup
 
+from ormcache.digest import code_digest
 from ormcache.exceptions import ConfigError, Uncacheable
 from ormcache.query.expressions import FUNC, REFUSED, attribute, sources
 from ormcache.query.grammar import HANDLERS, Handler, Token, class_path, makers
 from ormcache.query.lookups import lookup
 from ormcache.query.tokens import field_token
 
-E = TypeVar("E", bound=type[BaseExpression])
+E = TypeVar("E", bound="type[BaseExpression] | type[Field[Any, Any]]")
 
 _declared: set[type] = set()
 
 
 def stable(kind: E) -> E:
-    """Declare an expression, function, transform or lookup class deterministic.
+    """Declare an expression, function, transform, lookup or field class deterministic.
 
     That is: its SQL follows from its constructor arguments and its source expressions, and gives
-    the same answer until a column they read changes. Usable as a decorator; subclasses are not
-    included. Raises ConfigError for what is volatile or raw SQL.
+    the same answer until a column they read changes. Of a field: what it loads follows from what
+    the column holds. Usable as a decorator; subclasses are not included. Raises ConfigError for
+    what is volatile or raw SQL.
     """
     given: Any = kind
+    if isinstance(given, type) and issubclass(given, Field):
+        _declared.add(given)
+        return kind
     if not isinstance(given, type) or not issubclass(given, BaseExpression):
-        raise ConfigError(f"stable() takes an expression class, not {kind!r}.")
+        raise ConfigError(f"stable() takes an expression class or a field class, not {kind!r}.")
     path = class_path(kind)
     for each in map(class_path, kind.__mro__):
         if each in REFUSED:
@@ -48,6 +53,8 @@ def is_declared(kind: type) -> bool:
 def _declared_by_project(kind: type, path: str) -> Handler | None:
     if kind not in _declared:
         return None
+    # Another version of its code may give other answers.
+    path = f"{path} {code_digest(kind)}"
     return _lookup(path) if issubclass(kind, Lookup) else _expression(path)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,15 +11,18 @@ from django.db import models
 from django.db.models.query import QuerySet
 
 from ormcache import runtime
+from ormcache.catalog import catalog, roster_in
 from ormcache.exceptions import Uncacheable
 from ormcache.keys import TableKeys
+from ormcache.modelset import forget_with_models
 from ormcache.partitions import Partition
 from ormcache.query import analysis, fingerprint
 from ormcache.query.memo import Memo
+from ormcache.query.outputs import conversion
 from ormcache.query.restrictions import Restriction, restrictions
 from ormcache.query.rows import read_row
-from ormcache.schema import Table, schema_on
-from ormcache.writes.watched import watched_tables
+from ormcache.schema import Table, loading
+from ormcache.writes.watched import WatchList, schema_on, watch_list, watched_tables
 
 EVERY_COLUMN = frozenset({"*"})
 
@@ -49,6 +52,8 @@ class Template:
     restrictions: tuple[Restriction, ...]
     coarse: Dependencies
     """By whole tables, whatever values are named."""
+    converted: str
+    """What a project's own code makes of the values selected, in words."""
 
     def bind(self, query: Any) -> Dependencies:
         """The dependencies of ``query``, narrowed to the partitions it names."""
@@ -80,7 +85,7 @@ class Template:
         return found
 
 
-_templates: Memo[tuple[str, str, Any], Template] = Memo(4096)
+_templates: Memo[tuple[str, str, int, Any, WatchList], Template] = Memo(4096)
 _bound: Memo[tuple[Template, Tokens], Dependencies] = Memo(8192)
 
 
@@ -95,11 +100,9 @@ def of_query(
 
     Raises ``Uncacheable`` when it reads a table nobody watches.
     """
-    memo = (
-        runtime.current().config.namespace,
-        label,
-        (structure, secured) if secured else structure,
-    )
+    cache = runtime.current()
+    shape = (structure, secured) if secured else structure
+    memo = (cache.config.namespace, label, catalog.version, shape, watch_list())
     found = _templates.get(memo)
     if found is None:
         plan = analysis.plan(query, structure)
@@ -107,8 +110,8 @@ def of_query(
             widened = {name: EVERY_COLUMN for name in plan.tables if name in secured}
             plan = replace(plan, tables={**plan.tables, **widened})
         coarse = _coarse(plan, label, vendor)
-        narrow = tuple(restrictions(query, plan, vendor))
-        found = _templates[memo] = Template(plan, label, narrow, coarse)
+        narrow = tuple(restrictions(query, plan, label, vendor))
+        found = _templates[memo] = Template(plan, label, narrow, coarse, conversion(query))
     return found
 
 
@@ -117,9 +120,12 @@ def forget() -> None:
     _bound.clear()
 
 
+forget_with_models(forget)
+
+
 def _coarse(plan: analysis.Plan, label: str, vendor: str) -> Dependencies:
     found = Dependencies()
-    shape = hashlib.blake2b(digest_size=8)
+    shape = hashlib.blake2b(loading().encode(), digest_size=8)
     for name in sorted(plan.tables):
         _add_table(found, name, plan.tables[name], label, vendor)
         shape.update(_shape(name).encode())
@@ -134,7 +140,8 @@ def _add_table(
     found.stamps += _table_stamps(name, columns, label)
     table = watched_tables()[name].table
     if table is not None:
-        found.rosters[runtime.current().keys(label, name).lists] = table.roster_on(vendor).id
+        lists = runtime.current().keys(label, name).lists
+        found.rosters[lists] = roster_in(label, vendor, table).id
 
 
 def _table_stamps(name: str, columns: frozenset[str], label: str) -> list[bytes]:
@@ -142,10 +149,11 @@ def _table_stamps(name: str, columns: frozenset[str], label: str) -> list[bytes]
     if watched is None:
         raise Uncacheable(f"it reads the table {name!r}, whose writes are not watched")
     keys = runtime.current().keys(label, name)
-    table = watched.table
-    if table is None:
-        return [keys.lists]
-    named = _named_columns(table, columns)
+    if watched.table is None:
+        # Writers that know a model of this table whose rows are cells tell its columns apart.
+        named = sorted(_columns(name) if columns == EVERY_COLUMN else columns)
+    else:
+        named = _named_columns(watched.table, columns)
     return [keys.lists, keys.rows, *(keys.column(column) for column in named)]
 
 
@@ -174,10 +182,19 @@ def _named_columns(table: Table, columns: frozenset[str]) -> list[str]:
     return sorted(columns)
 
 
+def _columns(name: str) -> frozenset[str]:
+    return frozenset(field.column for field in _fields(name))
+
+
+def _fields(name: str) -> Sequence[Any]:
+    model = watched_tables()[name].model
+    return model._meta.local_concrete_fields if model else ()
+
+
 def _shape(name: str) -> str:
     """The columns of a table as this version of the code knows them."""
-    fields = watched_tables()[name].model._meta.local_concrete_fields
-    return ";".join([name, *(f"{f.attname},{f.column},{f.get_internal_type()}" for f in fields)])
+    shown = (f"{each.attname},{each.column},{each.get_internal_type()}" for each in _fields(name))
+    return ";".join([name, *shown])
 
 
 def declared(

@@ -10,22 +10,27 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import connections
+from django.db.models.query import ModelIterable
 
 from ormcache import runtime
 from ormcache.exceptions import StoreError, Uncacheable
 from ormcache.options import DEFAULT, options_of
-from ormcache.query import dependencies, fingerprint, reliance
+from ormcache.query import dependencies, faults, fingerprint, reliance
 from ormcache.query.bypass import bypassed
 from ormcache.query.cellview import HIT, CellView, view_rows
 from ormcache.query.entryview import view_entry
 from ormcache.query.explanation import CellState, Dependency, Explanation
+from ormcache.query.genuine import own_compiler
 from ormcache.query.lists import ListEntry
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers
 from ormcache.query.sets import ordered_arguments
-from ormcache.schema import Schema, schema_on
+from ormcache.schema import Schema
 from ormcache.text import cli_text
 from ormcache.writes.hooks import state_of
+from ormcache.writes.watched import schema_on
+
+_Find = Callable[["_Findings", tuple[Any, ...], dict[str, Any]], None]
 
 MOST_CELLS = 100
 """Row cells looked at; the state of more is not told."""
@@ -49,6 +54,21 @@ def explain(
     except Uncacheable as error:
         found.reasons.append(error.reason)
     return found.explanation()
+
+
+def _understood(find: _Find) -> _Find:
+    """``find``, of which an error is a reason to be told: it would keep a read from the cache."""
+
+    def told(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            find(found, args, kwargs)
+        except Uncacheable:
+            raise
+        except Exception as error:
+            faults.note(error)
+            raise Uncacheable(f"the analysis failed: {error!r}") from error
+
+    return told
 
 
 class _Findings:
@@ -142,8 +162,14 @@ def _switched_off(queryset: Any) -> list[str]:
     connection = connections[queryset._primary()]
     if bypassed.get():
         reasons.append("bypass() is active")
+    if queryset._cache_options.off:
+        reasons.append("nocache() was called")
+    if not runtime.current().config.enabled:
+        reasons.append('ORMCACHE["ENABLED"] is False')
     if queryset.query.select_for_update:
         reasons.append("select_for_update() locks rows")
+    if reason := own_compiler(connections[queryset.db].ops):
+        reasons.append(reason)
     if connections[queryset.db].needs_rollback:
         reasons.append("the transaction is broken and has to be rolled back")
     sight = state_of(connection).sight
@@ -152,6 +178,7 @@ def _switched_off(queryset: Any) -> list[str]:
     return reasons
 
 
+@_understood
 def _evaluation(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     queryset = found.queryset
     kind = queryset._entry_kind()
@@ -159,6 +186,10 @@ def _evaluation(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any])
         raise Uncacheable(f"{queryset._iterable_class.__name__} is a shape of its own")
     if kind == b"values":
         return _data("values")(found, args, kwargs)
+    queryset._check_own("list")
+    if queryset._iterable_class is not ModelIterable:
+        name = queryset._iterable_class.__name__
+        found.notes.append(f"{name} makes the result of these rows, with queries of its own")
     pointers = Pointers(queryset, found.using)
     pks = named_pks(queryset)
     if pks is not None and not pointers.needs_entry:
@@ -171,10 +202,11 @@ def _evaluation(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any])
     found.depends_on += reliance.of_rows(pointers.schema, None, pointers.branches)
 
 
-def _data(kind: str) -> Callable[[_Findings, Any, Any], None]:
+def _data(kind: str) -> _Find:
+    @_understood
     def find(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         found.kind = kind
-        found.queryset._check_lists()
+        found.queryset._check("list" if kind == "values" else kind)
         query = found.queryset.query
         found.by_entry(kind.encode(), *fingerprint.walk(query), query)
 
@@ -183,7 +215,7 @@ def _data(kind: str) -> Callable[[_Findings, Any, Any], None]:
 
 def _aggregate(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     found.kind = "aggregate"
-    found.queryset._check_lists()
+    found.queryset._check("aggregate")
     if not (args or kwargs):
         raise Uncacheable("aggregate() without arguments asks for nothing")
     args, kwargs = ordered_arguments(args, kwargs)
@@ -218,7 +250,7 @@ def _last(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
     _evaluation(found, args, kwargs)
 
 
-_VERBS: dict[str, Callable[[_Findings, tuple[Any, ...], dict[str, Any]], None]] = {
+_VERBS: dict[str, _Find] = {
     "": _evaluation,
     "get": _get,
     "first": _first,

@@ -14,9 +14,11 @@ from django.db.models.expressions import BaseExpression
 from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.query import Query
 
+from ormcache import interrupts
 from ormcache.codec.values import packb, plain
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.query import expressions as _expressions  # noqa: F401  (registers its handlers)
+from ormcache.query.chosen import Values
 from ormcache.query.declared import stable
 from ormcache.query.grammar import HANDLERS, Structure, Token, visit
 from ormcache.query.lookups import where
@@ -25,13 +27,14 @@ from ormcache.query.ordering import name, ordering
 from ormcache.query.parameters import bind
 from ormcache.query.tokens import label, relation_token
 
-__all__ = ["Structure", "digest", "stable", "walk", "walk_aggregate"]
+__all__ = ["Structure", "digest", "stable", "told_apart", "walk", "walk_aggregate"]
 
 DIGEST_SIZE = 16
 # The columns Django's prefetch of a many-to-many adds, the only raw SQL that is understood.
 PREFETCH = "_prefetch_related_val_"
 
 _digests: Memo[Structure, bytes] = Memo(2048)
+_told_apart: Memo[Structure, tuple[int, tuple[int, ...]]] = Memo(1024)
 _ONLY_T = Query.subq_aliases
 
 
@@ -60,6 +63,18 @@ def digest(structure: Structure, values: list[Any], *extra: bytes) -> bytes:
         raise Uncacheable(f"a bound value cannot stand in a key: {error}") from error
 
 
+def told_apart(structure: Structure, values: list[Any], query: Query) -> list[Any]:
+    """Those of ``values`` that a developer's key does not stand for; the structure says which."""
+    known = _told_apart.get(structure)
+    if known is None:
+        found = Values()
+        _read(query, [], found)
+        places = tuple(i for i in range(len(found)) if i not in found.chosen)
+        known = _told_apart[structure] = (len(found), places)
+    count, places = known
+    return [values[place] for place in places] if count == len(values) else values
+
+
 def walk_aggregate(
     query: Query, expressions: Mapping[str, Any]
 ) -> tuple[Structure, list[Any], Query]:
@@ -77,6 +92,7 @@ def walk_aggregate(
                 clone, allow_joins=True, reuse=None, summarize=True
             )
         except Exception as error:  # Whatever is wrong, Django will say it to the caller.
+            interrupts.pass_on(error)
             raise Uncacheable(f"aggregate {alias!r} does not resolve: {error}") from error
         clone.append_annotation_mask([alias])
         clone.annotations[alias] = resolved
@@ -91,6 +107,7 @@ def _read(query: Query, out: list[Token], values: list[Any]) -> None:
     except Uncacheable:
         raise
     except Exception as error:  # A read must not fail because a project's own field does here.
+        interrupts.pass_on(error)
         raise Uncacheable(f"the query cannot be read: {error!r}") from error
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
+from weakref import ref
 
 from django.db import models
+from django.db.models import query as django_query
 from django.db.models.base import ModelState
 from django.db.models.fields.files import FileDescriptor, ImageFileDescriptor
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
+
+from ormcache.modelset import ModelMemo
 
 Build = Callable[[Sequence[Any]], Any]
 
@@ -33,7 +36,7 @@ def builder(
     ``attnames`` are in the order of the model's concrete fields; those missing are deferred.
     ``fetch_mode`` is the queryset's (Django 6.1).
     """
-    if _is_plain(model) and not (pre_init.has_listeners(model) or post_init.has_listeners(model)):
+    if _plain[model] and not (pre_init.has_listeners(model) or post_init.has_listeners(model)):
         return _fast(model, attnames, db, fetch_mode)
     return _faithful(model, attnames, db, fetch_mode)
 
@@ -58,24 +61,25 @@ def _fast(model: Any, attnames: tuple[str, ...], db: str, fetch_mode: Any) -> Bu
 
 def _faithful(model: Any, attnames: tuple[str, ...], db: str, fetch_mode: Any) -> Build:
     names = list(attnames)
-    options = {} if fetch_mode is None else _fetch_mode_option(model, fetch_mode)
+    from_db = model.from_db
+    if fetch_mode is not None:
+        # Warns of overrides that take no fetch mode (Django 6.1).
+        from_db = django_query._get_from_db(model, fetch_mode)  # type: ignore[attr-defined]
 
     def build(values: Sequence[Any]) -> Any:
-        return model.from_db(db, names, list(values), **options)
+        return from_db(db, names, list(values))
 
     return build
 
 
-def _fetch_mode_option(model: Any, fetch_mode: Any) -> dict[str, Any]:
-    """``from_db`` overrides written before Django 6.1 do not take a fetch mode."""
-    parameters = inspect.signature(model.from_db).parameters
-    takes = "fetch_mode" in parameters or any(
-        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
-    )
-    return {"fetch_mode": fetch_mode} if takes else {}
+def introduce(instances: Sequence[Any], fetch_mode: Any) -> None:
+    """Let each instance know those it was loaded with, under ``FETCH_PEERS`` (Django 6.1)."""
+    if getattr(fetch_mode, "track_peers", False):
+        peers = [ref(instance) for instance in instances]
+        for instance in instances:
+            instance._state.peers = peers
 
 
-@cache
 def _is_plain(model: type[models.Model]) -> bool:
     """Whether nobody can tell an instance made without ``__init__`` from one made with it."""
     base: Any = models.Model
@@ -83,10 +87,14 @@ def _is_plain(model: type[models.Model]) -> bool:
         model.__init__ is not base.__init__
         or model.__new__ is not base.__new__
         or model.__setattr__ is not base.__setattr__
-        or model.from_db.__func__ is not base.from_db.__func__  # type: ignore[attr-defined]
+        or getattr(model.from_db, "__func__", None) is not base.from_db.__func__
+        or type(model).__call__ is not type.__call__
     ):
         return False
     return all(
         type(inspect.getattr_static(model, field.attname, None)) in _PLAIN_ATTRIBUTES
         for field in model._meta.concrete_fields
     )
+
+
+_plain = ModelMemo(_is_plain)

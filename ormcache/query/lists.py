@@ -14,20 +14,21 @@ from typing import Any
 
 from django.db import connections
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
 from ormcache.codec.values import pack, unpack
 from ormcache.coherence.entry import Entry
 from ormcache.coherence.flight import Flights, Turn
+from ormcache.coherence.reader import LEASE_MS, MOST_BYTES, kept_ms
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
-from ormcache.query import dependencies, fingerprint
+from ormcache.query import dependencies, faults, fingerprint
 from ormcache.query.comparison import is_determined, same_result
 from ormcache.query.revalidation import Changes, changes_of, is_untouched
-from ormcache.schema import schema_on
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.transaction import ConnectionState
 from ormcache.writes.trust import trust_anew, trust_in
+from ormcache.writes.watched import schema_on
 
 logger = logging.getLogger("ormcache")
 
@@ -45,15 +46,23 @@ class EntryOptions:
     timeout: Any = DEFAULT
     depends_on: tuple[Any, ...] = ()
     reset: bool = False
+    off: bool = False
+    """``nocache()``: the database answers, and nothing is filled."""
 
 
 PLAIN_OPTIONS = EntryOptions()
+NOCACHE = EntryOptions(off=True)
+
+
+# Pointers are no values, but the annotations beside them are.
+_HOLDING_VALUES = frozenset({b"values", b"aggregate", b"rows"})
 
 
 class ListEntry:
     """The cached result of one query on one database."""
 
     _replaced: bytes | None = None  # Of the class: a hit has none.
+    _payload = b""
 
     def __init__(
         self,
@@ -78,6 +87,8 @@ class ListEntry:
         self._kind = kind
         self._options = options
         template = dependencies.of_query(query, structure, label, vendor, sight.secured)
+        if template.converted and kind in _HOLDING_VALUES:
+            raise Uncacheable(template.converted)
         self._coarse = template.coarse.stamps
         narrow = template.bind(query)
         stamps, tables, rosters = narrow.stamps, narrow.tables, narrow.rosters
@@ -106,9 +117,11 @@ class ListEntry:
         if options.key is None:
             key = keys.entry(fingerprint.digest(structure, values, *extra))
         else:
-            # The developer's key stands for the values, not for what is asked of the database.
-            key = keys.named_entry(options.key + _slice(query), view)
-            shape = fingerprint.digest(structure, [], shape, *extra)[:8]
+            # The developer's key stands for values, not for what is asked of the database.
+            apart = fingerprint.told_apart(structure, values, query)
+            told = fingerprint.digest((), apart) if apart else b""
+            key = keys.named_entry(options.key, told, view)
+            shape = fingerprint.digest(structure, apart, shape, *extra)[:8]
         self.entry = Entry(key, shape, stamps, rows, rosters, narrow is not template.coarse)
         self.turn = _NO_TURN
 
@@ -157,6 +170,7 @@ class ListEntry:
             self.turn = Turn()
             return MISSING
         cache = runtime.current()
+        self.entry.kept_ms = self._kept_ms()
         flights = Flights(cache.reader)
         if self._options.reset:
             self.turn = flights.at_once(self.entry, cache.stamp_ms)
@@ -174,6 +188,7 @@ class ListEntry:
             self.turn = Turn()
             return found if late < 0 else MISSING
         cache = runtime.current()
+        self.entry.kept_ms = self._kept_ms()
         replaced = self.entry.payload
         try:
             turn = Flights(cache.reader).to_refresh(self.entry, self._lease(), cache.stamp_ms)
@@ -243,6 +258,19 @@ class ListEntry:
             turn.prefix = None
         return found
 
+    def _timeout(self) -> float | None:
+        timeout = self._options.timeout
+        if timeout is DEFAULT:
+            timeout = options_of(self._model).timeout
+        if timeout is DEFAULT:
+            timeout = runtime.current().config.timeout
+        return timeout  # type: ignore[no-any-return]
+
+    def _kept_ms(self) -> int:
+        """How long the entry will be there at most, counted from before its SQL."""
+        timeout = self._timeout()
+        return kept_ms(int(timeout * 1000) if timeout is not None else 0) + LEASE_MS
+
     def _lease(self) -> bytes:
         keys = runtime.current().keys(self.state.label, self._model._meta.db_table)
         return keys.lease(self.entry.key)
@@ -258,30 +286,33 @@ class ListEntry:
         belief.confirm()
         return payload
 
-    def store(self, result: Any, cost: float, pointers: list[Any]) -> None:
-        """Store a result under the stamps captured before its SQL ran, if it may be. Never raises.
+    def packs(self, result: Any) -> bool:
+        """Pack a result, to be stored next. When it cannot be stored nobody will wait for it."""
+        try:
+            self._payload = pack(result)
+        except Unrepresentable:
+            counters["unrepresentable"] += 1
+        else:
+            if len(self._payload) <= MOST_BYTES:
+                return True
+            counters["oversized"] += 1
+        self.turn.in_vain()
+        return False
+
+    def store(self, cost: float, pointers: list[Any]) -> None:
+        """Store the result packed before, under the stamps captured before its SQL ran.
 
         ``cost``: the seconds it took.
         """
-        turn = self.turn
+        turn, payload = self.turn, self._payload
         if turn.prefix is None:
             return
         if not self.state.sight.is_still(self._token, self.tables):
             counters["list_fill_refused"] += 1
             turn.in_vain()
             return
-        try:
-            payload = pack(result)
-        except Unrepresentable:
-            counters["unrepresentable"] += 1
-            turn.in_vain()
-            return
         cache = runtime.current()
-        timeout = self._options.timeout
-        if timeout is DEFAULT:
-            timeout = options_of(self._model).timeout
-        if timeout is DEFAULT:
-            timeout = cache.config.timeout
+        timeout = self._timeout()
         keys = cache.keys(self.state.label, self._model._meta.db_table)
         holders = [keys.holders(pk) for pk in pointers[:MOST_HELD]]
         holders += [row_keys.dependents(pk) for row_keys, pk in self._declared]
@@ -329,16 +360,12 @@ class ListEntry:
                 counters["list_stale"] += 1
             counters["list_compared"] += 1
         except Exception as error:  # What only counts must not fail a read.
+            interrupts.pass_on(error)
             logger.debug("ormcache.list.not_compared: %r", error)
 
     def drop(self) -> None:
         """Remove the entry. One round trip."""
         runtime.current().reader.drop([self.entry.key])
-
-
-def _slice(query: Any) -> str:
-    """What tells the pages of one named list apart."""
-    return f"[{query.low_mark}:{query.high_mark or ''}]" if query.is_sliced else ""
 
 
 _NO_TURN = Turn()
@@ -360,33 +387,49 @@ def read_data(
     try:
         structure, values, query = walked
         entry = ListEntry(queryset, kind, structure, values, query, using)
-        if entry.is_dirty:
-            counters["bypassed"] += 1
-            return run()
-        found = entry.fetch(is_valid)
-    except (StoreError, Uncacheable) as error:
+        is_dirty = entry.is_dirty
+        found = MISSING if is_dirty else entry.fetch(is_valid)
+    except Exception as error:
         count_uncached(error)
+        return run()
+    if is_dirty:
+        counters["bypassed"] += 1
         return run()
     if found is not MISSING:
         counters["sql_saved"] += 1
         return found
-    with entry.turn:
+    with entry.turn as turn:
         try:
             found = entry.revalidate(
                 lambda _, changes: is_untouched(queryset.query, changes, using), is_valid
             )
-        except StoreError as error:
+        except Exception as error:
             count_uncached(error)
-            return run()
+            turn.prefix = None
         if found is not MISSING:
             return found
         started = time.perf_counter()
         result = run()
-        entry.store(result, time.perf_counter() - started, [])
+        cost = time.perf_counter() - started
+        if turn.prefix is not None:
+            try:
+                if entry.packs(result):
+                    entry.store(cost, [])
+            except Exception as error:
+                count_uncached(error)
     return result
 
 
 def count_uncached(error: Exception) -> None:
-    """Note that a read went to the database, and for what reason."""
-    logger.debug("ormcache.uncached: %s", error)
-    counters["uncached" if isinstance(error, Uncacheable) else "store_error"] += 1
+    """Note that a read went to the database, and for what reason.
+
+    Raises the error again if it is not the cache's to keep (see ``faults``).
+    """
+    if isinstance(error, Uncacheable):
+        logger.debug("ormcache.uncached: %s", error)
+        counters["uncached"] += 1
+    elif isinstance(error, StoreError):
+        logger.debug("ormcache.uncached: %s", error)
+        counters["store_error"] += 1
+    else:
+        faults.note(error)

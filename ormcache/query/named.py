@@ -6,11 +6,19 @@ from typing import Any
 
 from django.db.models.query import ModelIterable
 from django.db.models.query_utils import Q
+from django.db.models.sql.query import Query
 
+from ormcache.conversions import EXACT, comparison
+from ormcache.exceptions import Uncacheable
+from ormcache.query.genuine import overridden
 from ormcache.query.lists import PLAIN_OPTIONS
 from ormcache.query.ordering import terms
-from ormcache.schema import Table, schema_or_none
+from ormcache.schema import Table
 from ormcache.writes.announce import literal_pks
+from ormcache.writes.watched import schema_or_none
+
+MOST_NAMED = 10_000
+"""Rows named by one query; for more the database is no slower."""
 
 _ALL_LOADED = (frozenset[str](), True)
 
@@ -29,18 +37,26 @@ def named_pk(queryset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     meta = queryset.model._meta
     if name != "pk" and name != meta.pk.attname and name != meta.pk.name:
         return None
-    if not _is_bare(queryset):
+    kind: Any = type(queryset)
+    if not _is_bare(queryset) or overridden(kind, "get"):
         return None
     schema = schema_or_none(queryset.model)
-    return value if schema is not None and _is_key(value, schema.table) else None
+    if schema is None or not _is_key(value, schema.table):
+        return None
+    # A project may have put a comparison of its own in the place of "exact".
+    return value if meta.pk.get_lookup("exact") in EXACT else None
 
 
 def named_pks(queryset: Any) -> list[Any] | None:
-    """The rows the query names by primary key, when it asks for exactly those rows."""
+    """The rows the query names by primary key, when it asks for exactly those rows.
+
+    Raises ``Uncacheable`` when they are too many to be looked up one by one.
+    """
     query = queryset.query
     where: Any = query.where
     if (
         len(where.children) != 1
+        or type(query) is not Query
         or where.negated
         or query.annotations
         or query.extra
@@ -58,10 +74,12 @@ def named_pks(queryset: Any) -> list[Any] | None:
     pks = literal_pks(query, table)
     if pks is None or table is None or not all(_is_key(pk, table) for pk in pks):
         return None
+    if len(pks) > MOST_NAMED:
+        raise Uncacheable(f"it names more than {MOST_NAMED} rows")
     ordering = terms(query)
     if query.extra_order_by or query.extra_tables:
         return None
-    if where.children[0].lookup_name == "in":
+    if comparison(where.children[0]) == "in":
         return None if ordering or query.high_mark is not None else pks
     if query.high_mark is not None and query.high_mark < 1:
         return None
@@ -76,7 +94,7 @@ def _is_bare(queryset: Any) -> bool:
     if queryset._deferred_filter or queryset._iterable_class is not ModelIterable:
         return False
     query = queryset._query
-    return not (
+    return type(query) is Query and not (
         query.where.children
         or query.select_related
         or query.annotations

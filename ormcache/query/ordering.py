@@ -11,7 +11,9 @@ from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import OrderBy
 from django.db.models.functions.datetime import TimezoneMixin
 
+from ormcache import interrupts
 from ormcache.exceptions import Uncacheable
+from ormcache.modelset import forget_with_models
 from ormcache.query.grammar import Token, visit
 from ormcache.query.memo import Memo
 from ormcache.query.parameters import zone
@@ -28,6 +30,7 @@ class Path(NamedTuple):
 PLAIN = Path(None, False)
 
 _paths: Memo[tuple[type[Model], str], Path] = Memo(4096)
+forget_with_models(_paths.clear)
 
 
 def terms(query: Any) -> Sequence[Any]:
@@ -141,6 +144,7 @@ def _transformed(expression: Any, names: Sequence[str]) -> Path:
             made = expression.get_transform(transform)
             expression = made(expression)
         except Exception as error:  # Whatever is wrong, Django will say it to the caller.
+            interrupts.pass_on(error)
             raise Uncacheable(f"ordering by the transform {transform!r}: {error}") from error
     out: list[Token] = []
     visit(expression, out, [])
@@ -159,6 +163,7 @@ def _resolved(query: Any, item: Any, out: list[Token], values: list[Any]) -> Non
         chosen = [*query.annotation_select.items(), *enumerate(query.select)]
         positions = tuple(str(where) for where, selected in chosen if selected == bare)
     except Exception as error:  # Whatever is wrong, Django will say it to the caller.
+        interrupts.pass_on(error)
         raise Uncacheable(f"an ordering does not resolve: {error}") from error
     visit(found, out, values)
     out.append(positions)

@@ -54,10 +54,15 @@ def bind(value: Any, out: list[Token], values: list[Any]) -> None:
     elif isinstance(value, Promise):
         bind(value._proxy____cast(), out, values)  # type: ignore[attr-defined]
     elif isinstance(value, Enum):
-        # Drivers write a mixed-in member as its value; of any other only they know how.
-        if not isinstance(value, (str, int)):
+        # Drivers write a mixed-in member as the text or number it is, which need not be its value;
+        # of any other only they know how.
+        if isinstance(value, str):
+            bind(str.__str__(value), out, values)
+        elif isinstance(value, int):
+            bind(int.__index__(value), out, values)
+        else:
             out.append(f"enum {class_path(kind)}")
-        bind(value.value, out, values)
+            bind(value.value, out, values)
     else:
         out.append("=")
         values.append(_encodable(value))

@@ -5,21 +5,37 @@ from __future__ import annotations
 import copy
 import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
-from django.db.models.query import ValuesListIterable
+from django.db.models.query import ModelIterable, QuerySet, ValuesListIterable
 
-from ormcache.exceptions import StoreError, Uncacheable
+from ormcache.exceptions import Uncacheable
 from ormcache.query import fingerprint
-from ormcache.query.instances import builder
+from ormcache.query.asked import Asked
+from ormcache.query.instances import builder, introduce
 from ormcache.query.lists import MISSING, ListEntry, count_uncached
-from ormcache.query.related import Branch, Vanished, branches_of, follow, stored_paths
+from ormcache.query.related import (
+    Branch,
+    Followed,
+    Vanished,
+    attach,
+    branches_of,
+    follow,
+    stored_paths,
+    tables_of,
+)
 from ormcache.query.revalidation import Changes, Pointed, is_untouched, list_holds
 from ormcache.query.rows import Wanted, read_rows
-from ormcache.schema import Schema, schema_on
+from ormcache.query.select import Row, as_loaded
+from ormcache.schema import Schema
 from ormcache.stats import counters
+from ormcache.writes.hooks import state_of
+from ormcache.writes.pending import TableWrites
+from ormcache.writes.sight import count_refused
+from ormcache.writes.watched import schema_on
 
 
 class Pointers:
@@ -49,42 +65,69 @@ class Pointers:
         """Whether some relation can only be followed with the pointers of a list entry."""
 
     def by_pks(self, pks: Sequence[Any]) -> list[Any]:
-        """The instances of these rows, in the order of ``pks``; those that do not exist are left
-        out. No list entry is needed: the query names its rows."""
-        wanted = Wanted(self.schema, list(dict.fromkeys(pks)))
-        read_rows([wanted], self._using)
-        there = [pk for pk in wanted.pks if pk in wanted.rows]
-        try:
-            return self._instances(there, wanted, [])
-        except Vanished:
+        """The instances of these rows; those that do not exist are left out. No list entry is
+        needed: the query names its rows. They come in the order of their keys, which is the one
+        databases give them in where none is asked for."""
+        state = state_of(connections[self._using])
+        own = [table.name for table in self.schema.tables]
+        if not state.sight.may_read([*own, *tables_of(self.branches)]):
+            count_refused(state.sight.reason)
             return self._plain()
+        if state.pending is not None and self._is_written(pks, state.pending.tables):
+            # Each level would be a query of its own where Django needs one.
+            counters["bypassed"] += 1
+            return self._plain()
+        try:
+            wanted = Wanted(self.schema, sorted(dict.fromkeys(pks)))
+            read_rows([wanted], self._using)
+            there = [pk for pk in wanted.pks if pk in wanted.rows]
+            loaded = self._loaded(there, wanted, [])
+        except Exception as error:
+            if not isinstance(error, Vanished):
+                count_uncached(error)
+            return self._plain()
+        return self._instances(loaded)
 
     def by_list(self) -> list[Any]:
         """The instances a list entry points at, or, when there is none, those of the database."""
+        try:
+            entry, loaded = self._look()
+        except Exception as error:
+            count_uncached(error)
+            return self._plain()
+        if loaded is not None:
+            counters["sql_saved"] += 1
+            return self._instances(loaded)
+        return self._plain() if entry is None else self._ask(entry)
+
+    def _look(self) -> tuple[ListEntry | None, _Loaded | None]:
+        """What the entry leads to; without that, the entry that is to be filled, if any."""
         structure, values = fingerprint.walk(self._queryset.query)
         entry = ListEntry(
             self._queryset, b"rows", structure, values, self._queryset.query, self._using
         )
         if entry.is_dirty:
             counters["bypassed"] += 1
-            return self._plain()
+            return None, None
+        found = entry.fetch(self._is_valid)
+        if found is MISSING:
+            return entry, None
         try:
+            return None, self._load(*found)
+        except Vanished:
+            # A row of the list is gone: the list is, too.
+            counters["list_vanished"] += 1
+            entry.drop()
             found = entry.fetch(self._is_valid)
-            if found is not MISSING:
-                try:
-                    instances = self._load(*found)
-                    counters["sql_saved"] += 1
-                    return instances
-                except Vanished:
-                    # A row of the list is gone: the list is, too.
-                    counters["list_vanished"] += 1
-                    entry.drop()
-                    found = entry.fetch(self._is_valid)
-            # Found again: rows go faster than their lists.
-            return self._fill(entry) if found is MISSING else self._plain()
-        except StoreError as error:
-            count_uncached(error)
-            return self._plain()
+        # Found again: rows go faster than their lists.
+        return (entry if found is MISSING else None), None
+
+    def _is_written(self, pks: Sequence[Any], written: Mapping[str, TableWrites]) -> bool:
+        """Whether the running transaction wrote to these rows, or to a table they lead to."""
+        own = [written[table.name] for table in self.schema.tables if table.name in written]
+        return any(each.touches(pk) for each in own for pk in pks) or any(
+            name in written for name in tables_of(self.branches)
+        )
 
     def _is_valid(self, found: Any) -> bool:
         """Whether what the store holds has the shape of this list: nobody else vouches for it."""
@@ -99,26 +142,48 @@ class Pointers:
             and set(map(type, pks)) <= {self.schema.table.pk_type}
         )
 
-    def _fill(self, entry: ListEntry) -> list[Any]:
-        """Ask the database for the pointers, store them, and read the rows as on a hit."""
+    def _ask(self, entry: ListEntry) -> list[Any]:
+        """Ask the database as Django does, in this reader's turn, and store what the rows point
+        at; unless the entry turns out to hold all the same."""
         with entry.turn as turn:
             if turn.prefix is None:
                 return self._plain()
-            found = entry.revalidate(self._holds, self._is_valid)
-            if turn.prefix is None and found is MISSING:
+            loaded = self._revalidated(entry)
+            if loaded is not None:
+                return self._instances(loaded)
+            if turn.prefix is None:
                 return self._plain()
+            asked = Asked(self._queryset, self._using, self._annotations, self._paths)
             started = time.perf_counter()
-            pks, columns = self._select(self._queryset) if found is MISSING else found
+            instances = asked.instances()
+            cost = time.perf_counter() - started
             try:
-                instances = self._load(pks, columns)
+                self._store(entry, asked.pointers(), cost)
             except Vanished:
                 # Rows come and go faster than the two reads, or a pointer leads nowhere.
-                return self._plain()
-            if found is MISSING:
-                entry.store(
-                    [pks, columns], time.perf_counter() - started, list(dict.fromkeys(pks))
-                )
+                pass
+            except Exception as error:
+                count_uncached(error)
         return instances
+
+    def _revalidated(self, entry: ListEntry) -> _Loaded | None:
+        """What an invalid entry leads to, if it is right all the same."""
+        try:
+            found = entry.revalidate(self._holds, self._is_valid)
+            return None if found is MISSING else self._load(*found)
+        except Vanished:
+            entry.turn.prefix = None
+        except Exception as error:
+            count_uncached(error)
+            entry.turn.prefix = None
+        return None
+
+    def _store(self, entry: ListEntry, pointed: Pointed, cost: float) -> None:
+        """Store the entry, once the rows it points at are in their cells."""
+        pks, columns = pointed
+        if entry.packs(pointed):
+            self._load(pks, columns)
+            entry.store(cost, list(dict.fromkeys(pks)))
 
     def _holds(self, stored: Pointed, changes: Changes) -> bool:
         holds = list_holds(self._queryset, stored, changes, self._select)
@@ -128,50 +193,57 @@ class Pointers:
 
     def _plain(self) -> list[Any]:
         """What Django would do, on the database that a fill reads: a copy of it may lag behind."""
-        return plain(self._queryset._on(self._using))
+        return list(ModelIterable(self._queryset._on(self._using)))
 
     def _select(self, queryset: Any) -> Pointed:
         """Primary keys and the other columns an entry holds: annotations, stored pointers."""
         names = [*self._annotations, *(f"{path}__pk" for path in self._paths)]
-        pointers = queryset._chain()
-        pointers._db = self._using
-        pointers = pointers.values_list("pk", *names)
+        # Of Django's own class: what a project's values_list() makes of the names is its own.
+        plain: Any = QuerySet(queryset.model, query=queryset.query.chain(), using=self._using)
+        pointers = plain.values_list("pk", *names)
         rows: list[tuple[Any, ...]] = list(ValuesListIterable(pointers))
         if not rows:
             return [[], [[] for _ in names]]
         pks, *columns = (list(column) for column in zip(*rows, strict=True))
         return [pks, columns]
 
-    def _load(self, pks: list[Any], columns: list[list[Any]]) -> list[Any]:
+    def _load(self, pks: list[Any], columns: list[list[Any]]) -> _Loaded:
         wanted = Wanted(self.schema, list(dict.fromkeys(pks)))
         if pks:
             read_rows([wanted], self._using)
             if len(wanted.rows) < len(wanted.pks):
                 raise Vanished
-        return self._instances(pks, wanted, columns)
+        return self._loaded(pks, wanted, columns)
 
-    def _instances(
-        self, pks: Sequence[Any], wanted: Wanted, columns: list[list[Any]]
-    ) -> list[Any]:
-        queryset, schema = self._queryset, self.schema
+    def _loaded(self, pks: Sequence[Any], wanted: Wanted, columns: list[list[Any]]) -> _Loaded:
+        rows = [wanted.rows[pk] for pk in pks]
+        if self.schema.mutable and len(pks) > len(wanted.pks):
+            # A row that stands in the list twice: two instances must not share a value.
+            rows = [copy.deepcopy(row) for row in rows]
+        followed: list[Followed] = []
+        if self.branches:
+            stored = dict(zip(self._paths, columns[len(self._annotations) :], strict=True))
+            followed = follow(self.branches, rows, stored, self._using)
+        return _Loaded(rows, columns, followed)
+
+    def _instances(self, loaded: _Loaded) -> list[Any]:
+        """Make the instances. What a model does to them runs here, and nothing else may fail."""
+        queryset, schema, rows = self._queryset, self.schema, loaded.rows
         db = queryset.db
         fetch_mode = getattr(queryset, "_fetch_mode", None)
         build = builder(queryset.model, self._attnames, db, fetch_mode)
-        rows = [wanted.rows[pk] for pk in pks]
-        if schema.mutable and len(pks) > len(wanted.pks):
-            # A row that stands in the list twice: two instances must not share a value.
-            rows = [copy.deepcopy(row) for row in rows]
+        if schema.raw:
+            of_model = schema.model, schema.attnames, schema.raw
+            rows = [as_loaded(*of_model, row, self._using) for row in rows]
         if len(self._attnames) == len(schema.attnames):
             instances = [build(row) for row in rows]
         else:
             pick = [schema.attnames.index(name) for name in self._attnames]
             instances = [build([row[i] for i in pick]) for row in rows]
-        if getattr(fetch_mode, "track_peers", False):
-            _introduce(instances)
-        if self.branches:
-            stored = dict(zip(self._paths, columns[len(self._annotations) :], strict=True))
-            follow(self.branches, instances, rows, stored, self._using, db, fetch_mode)
-        for name, column in zip(self._annotations, columns, strict=False):
+        introduce(instances, fetch_mode)
+        if loaded.followed:
+            attach(loaded.followed, instances, self._using, db, fetch_mode)
+        for name, column in zip(self._annotations, loaded.columns, strict=False):
             for instance, value in zip(instances, column, strict=True):
                 setattr(instance, name, value)
         if queryset._known_related_objects:
@@ -179,33 +251,34 @@ class Pointers:
         return instances
 
 
-def plain(queryset: Any) -> list[Any]:
-    """What Django would do."""
-    return list(queryset._iterable_class(queryset))
+@dataclass(slots=True)
+class _Loaded:
+    """What is needed to make the instances of a list: rows, the further columns of its entry, and
+    the rows that ``select_related`` leads to."""
+
+    rows: Sequence[Row]
+    columns: list[list[Any]]
+    followed: list[Followed]
 
 
 def loaded_attnames(schema: Schema, query: Any) -> tuple[str, ...]:
     """The attributes a query loads: all, or what ``only`` and ``defer`` leave."""
     names, deferring = query.deferred_loading
-    if not names and deferring:
+    if not names:
+        # Also of only(): whoever names nothing loads all.
         return schema.attnames
-    if any("__" in name for name in names):
+    fields = schema.model._meta.concrete_fields
+    unknown = names.difference(*((field.name, field.attname) for field in fields))
+    if any("__" in name for name in unknown):
         raise Uncacheable("it defers fields of related models")
+    if unknown:
+        raise Uncacheable(f"only() or defer() names {min(unknown)!r}, which is no column")
     loaded = []
-    for field in schema.model._meta.concrete_fields:
+    for field in fields:
         named = field.name in names or field.attname in names
         if field.primary_key or named != deferring:
             loaded.append(field.attname)
     return tuple(loaded)
-
-
-def _introduce(instances: list[Any]) -> None:
-    """``FETCH_PEERS``: each instance knows those it was loaded with (Django 6.1)."""
-    from weakref import ref
-
-    peers = [ref(instance) for instance in instances]
-    for instance in instances:
-        instance._state.peers = peers
 
 
 def _hang_known(queryset: Any, instances: list[Any]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, router
 from django.db.models.query import (
     MAX_GET_RESULTS,
@@ -15,17 +18,18 @@ from django.db.models.query import (
     ValuesListIterable,
 )
 
-from ormcache import runtime
-from ormcache.conf import timeout_seconds
+from ormcache import interrupts, runtime
 from ormcache.databases import is_copy
-from ormcache.exceptions import StoreError, Uncacheable
+from ormcache.exceptions import Uncacheable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import analysis, fingerprint
-from ormcache.query.bypass import bypassed
+from ormcache.query.bypass import Bypass, bypassed
 from ormcache.query.explain import explain
 from ormcache.query.explanation import Explanation
+from ormcache.query.genuine import over_cached, overridden, own_compiler
 from ormcache.query.instances import builder
 from ormcache.query.lists import (
+    NOCACHE,
     PLAIN_OPTIONS,
     EntryOptions,
     ListEntry,
@@ -33,22 +37,25 @@ from ormcache.query.lists import (
     read_data,
 )
 from ormcache.query.named import named_pk, named_pks
-from ormcache.query.pointers import Pointers, plain
+from ormcache.query.pointers import Pointers
 from ormcache.query.rows import read_row
+from ormcache.query.select import Row, as_loaded
 from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
-from ormcache.schema import schema_on, schema_or_none
+from ormcache.query.words import check_key, check_words, read_timeout
+from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.announce import insert, literal_pks, touching, updating
+from ormcache.writes.watched import schema_on, schema_or_none
 
 _M = TypeVar("_M", bound=models.Model)
-_LONGEST_KEY = 10_000
 
 
 class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     """A QuerySet that reads through the cache and announces what it writes."""
 
+    _is_caching_queryset = True
     _cache_options: EntryOptions = PLAIN_OPTIONS
 
     if TYPE_CHECKING:
@@ -60,7 +67,6 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         _known_related_objects: dict[Any, Any]
         _prefetch_done: bool
         _prefetch_related_lookups: tuple[Any, ...]
-        _prefetch_related_objects: Any
 
     # The verbs
 
@@ -69,25 +75,20 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         key: str | None = None,
         timeout: Any = DEFAULT,
         depends_on: Any = (),
+        **wrong: Any,
     ) -> CachedQuerySet[_M]:
         """A clone with options for its list entry; this queryset is left as it is.
 
         ``key`` replaces the computed fingerprint: the entry answers every query of this shape
-        and these partitions that names the key, whatever its other values. ``timeout``: seconds,
+        that names the key and speaks of the same rows, whatever it compares them with.
+        ``timeout``: seconds,
         a timedelta, ``None`` for no expiry. ``depends_on``: instances, models or querysets whose
         change invalidates the entry too. Raises ``TypeError`` or ``ValueError`` for anything else.
         """
-        if key is not None and not isinstance(key, str):
-            raise TypeError(f"cache(key=…) must be a string, not {type(key).__name__}.")
-        if key is not None and not 0 < len(key) <= _LONGEST_KEY:
-            raise ValueError(
-                f"cache(key=…) must have 1 to {_LONGEST_KEY} characters, not {len(key)}."
-            )
+        check_words(wrong)
+        check_key(key)
         if timeout is not DEFAULT:
-            try:
-                timeout = timeout_seconds(timeout)
-            except ValueError as error:
-                raise ValueError(f"cache(timeout=…) {error}") from None
+            timeout = read_timeout(timeout)
         declared = check_declared(depends_on, self._primary()) if depends_on != () else ()
         return self._with_options(EntryOptions(key, timeout, declared, self._cache_options.reset))
 
@@ -96,11 +97,15 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         old = self._cache_options
         return self._with_options(EntryOptions(old.key, old.timeout, old.depends_on, True))
 
+    def nocache(self) -> CachedQuerySet[_M]:
+        """A clone that goes to the database, with all it prefetches, and fills nothing."""
+        return self._with_options(NOCACHE)
+
     def clean(self) -> None:
         """Drop this queryset's cached entry now. Runs no SQL, returns nothing."""
         try:
             self._list_entry().drop()
-        except (StoreError, Uncacheable) as error:
+        except Exception as error:
             count_uncached(error)
 
     def execute(self) -> None:
@@ -138,23 +143,32 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         if self._cache_options.key is not None and (args or kwargs):
             # The key names the list, not whichever row is asked of it.
             return self._without_key().get(*args, **kwargs)
-        pk = None if _is_down() else named_pk(self, args, kwargs)
-        if pk is not None and self._uses_cache():
-            try:
-                return self._get_row(pk)
-            except Uncacheable as error:
-                count_uncached(error)
-        return super().get(*args, **kwargs)
+        try:
+            pk = None if _is_down() else named_pk(self, args, kwargs)
+            if pk is not None and self._uses_cache():
+                using = self._primary()
+                schema = schema_on(self.model, connections[using].vendor)
+                row = read_row(schema, pk, using)
+            else:
+                schema = None
+        except Exception as error:
+            count_uncached(error)
+            schema = None
+        if schema is None:
+            return super().get(*args, **kwargs)
+        return self._instance(schema, row, using)
 
     def count(self) -> int:
         if self._result_cache is not None or not self._uses_cache():
             return super().count()
-        return int(self._data(b"count", QuerySet.count, _is_count))
+        found = self._data("count", QuerySet.count, _is_count)
+        return super().count() if found is None else int(found)
 
     def exists(self) -> bool:
         if self._result_cache is not None or not self._uses_cache():
             return super().exists()
-        return bool(self._data(b"exists", QuerySet.exists, _is_bool))
+        found = self._data("exists", QuerySet.exists, _is_bool)
+        return super().exists() if found is None else bool(found)
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         run = super().aggregate
@@ -162,11 +176,12 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             return run(*args, **kwargs)
         args, kwargs = ordered_arguments(args, kwargs)
         try:
-            self._check_lists()
+            self._check("aggregate")
             # As in Django, where a positional expression takes the place of its namesake.
             named = kwargs | {arg.default_alias: arg for arg in args}
             walked = fingerprint.walk_aggregate(self.query, named)
         except Exception as error:
+            interrupts.pass_on(error)
             # Django says best what is wrong with the expressions.
             if isinstance(error, Uncacheable):
                 count_uncached(error)
@@ -183,68 +198,97 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         return found
 
     def _fetch_all(self) -> None:
-        if self._result_cache is None:
-            self._result_cache = self._fetch() if self._uses_cache() else plain(self)
-        if self._prefetch_related_lookups and not self._prefetch_done:
-            self._prefetch_related_objects()
+        if self._result_cache is None and self._uses_cache():
+            self._result_cache = self._fetch()
+        super()._fetch_all()
 
-    def _fetch(self) -> list[Any]:
-        kind = self._iterable_class
+    def _prefetch_related_objects(self) -> None:
+        with Bypass() if self._cache_options.off else nullcontext():
+            super()._prefetch_related_objects()  # type: ignore[misc]
+
+    def _fetch(self) -> list[Any] | None:
+        """The result, ``None`` if it is not cached."""
+        kind: Any = self._iterable_class
+        if kind is ModelIterable:
+            return self._cached_models()
+        if kind in SHAPES:
+            return self._fetch_values()
+        if issubclass(kind, ModelIterable):
+            return list(over_cached(kind)(self))
+        count_uncached(Uncacheable(f"{kind.__name__} is a shape of its own"))
+        return None
+
+    def _cached_models(self) -> list[Any] | None:
+        """The instances of Django's own iterable, ``None`` if they are not cached."""
         try:
-            if kind is ModelIterable:
-                pointers = Pointers(self, self._primary())
-                pks = named_pks(self)
-                if pks is not None and not pointers.needs_entry:
-                    return pointers.by_pks(pks)
+            self._check_own("list")
+            pointers = Pointers(self, self._primary())
+            pks = None if pointers.needs_entry else named_pks(self)
+            if pks is None:
                 self._check_lists()
-                return pointers.by_list()
-            if kind in SHAPES:
-                return self._fetch_values()
-        except Uncacheable as error:
+        except Exception as error:
             count_uncached(error)
-        return plain(self)
+            return None
+        return pointers.by_list() if pks is None else pointers.by_pks(pks)
 
-    def _fetch_values(self) -> list[Any]:
+    def _fetch_values(self) -> list[Any] | None:
         """values() and values_list(): one entry for all their shapes, as lists of columns."""
         width = len(names(self))
 
         def is_rows(found: Any) -> bool:
+            # A combination has a further column where it is ordered by one it does not select.
             return type(found) is list and all(
-                type(row) is list and len(row) == width for row in found
+                type(row) is list and len(row) >= width for row in found
             )
 
-        rows = self._data(b"values", lambda on: list(map(list, ValuesListIterable(on))), is_rows)
+        rows = self._data("values", _rows_of, is_rows)
+        if rows is None:
+            return None
         shaped: list[Any] = SHAPES[self._iterable_class](self, rows)
         return shaped
 
-    def _data(self, kind: bytes, run: Any, is_valid: Any) -> Any:
+    def _data(self, kind: str, run: Any, is_valid: Any) -> Any:
+        """A result that is data, ``None`` if it is not cached."""
         try:
-            self._check_lists()
+            self._check(kind if kind != "values" else "list")
             structure, values = fingerprint.walk(self.query)
-        except Uncacheable as error:
+            primary = self._primary()
+        except Exception as error:
             count_uncached(error)
-            return run(self)
-        primary = self._primary()
+            return None
         walked = (structure, values, self.query)
-        return read_data(self, kind, walked, primary, lambda: run(self._on(primary)), is_valid)
+        return read_data(
+            self, kind.encode(), walked, primary, lambda: run(self._on(primary)), is_valid
+        )
+
+    def _check(self, shortcut: str) -> None:
+        """Raise ``Uncacheable`` unless a list entry may answer for this method."""
+        self._check_own(shortcut)
+        self._check_lists()
+
+    def _check_own(self, shortcut: str) -> None:
+        reason = overridden(type(self), shortcut)
+        if reason:
+            raise Uncacheable(reason)
 
     def _on(self, primary: str) -> Any:
-        """This queryset, reading from the primary database, where a fill has to read."""
+        """This queryset, reading from the primary database, where a fill has to read. Of Django's
+        own class: a copy made by a project's would be another query where that adds to copies."""
         if self._db == primary:
             return self
-        clone = self._chain()  # type: ignore[attr-defined]
-        clone._db = primary
-        return clone
+        on: Any = QuerySet.__new__(QuerySet)
+        on.__dict__.update(self.__dict__)
+        on._db, on._query, on._deferred_filter = primary, self.query, None
+        return on
 
-    def _get_row(self, pk: Any) -> _M:
-        using = self._primary()
-        schema = schema_on(self.model, connections[using].vendor)
-        row = read_row(schema, pk, using)
+    def _instance(self, schema: Schema, row: Row | None, using: str) -> _M:
         if row is None:
             model: Any = self.model
             raise model.DoesNotExist(
                 f"{self.model._meta.object_name} matching query does not exist."
             )
+        if schema.raw:
+            row = as_loaded(schema.model, schema.attnames, schema.raw, row, using)
         build = builder(self.model, schema.attnames, self.db, getattr(self, "_fetch_mode", None))
         return build(row)  # type: ignore[no-any-return]
 
@@ -253,15 +297,18 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             raise Uncacheable(f"{self.model._meta.label}.CacheMeta.lists is False")
 
     def _uses_cache(self) -> bool:
-        if bypassed.get():
+        if bypassed.get() or self._cache_options.off or not runtime.current().config.enabled:
             counters["bypassed"] += 1
             return False
         if _is_down():
             # Not even the key is worth its time then.
             counters["store_down"] += 1
             return False
-        query = self.query
-        return not (query.select_for_update or connections[self.db].needs_rollback)
+        connection = connections[self.db]
+        if reason := own_compiler(connection.ops):
+            count_uncached(Uncacheable(reason))
+            return False
+        return not (self.query.select_for_update or connection.needs_rollback)
 
     def _primary(self) -> str:
         """The alias whose cells answer: that of the primary, if reads are routed to a replica."""
@@ -274,7 +321,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
 
     def _entry_kind(self) -> bytes | None:
         """The kind of this queryset's list entry, ``None`` for results of any other shape."""
-        if self._iterable_class is ModelIterable:
+        if issubclass(self._iterable_class, ModelIterable):
             return b"rows"
         return b"values" if self._iterable_class in SHAPES else None
 
@@ -295,23 +342,19 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     # Writes
 
     def update(self, **kwargs: Any) -> int:
-        changes = self._changes(kwargs)
-        if changes is None:
-            return super().update(**kwargs)
         self._for_write = True
         pks = self._literal_pks()
-        if pks is None and self._is_own_table(changes):
-            run = partial(super().update, **kwargs)
-            return touching(self.model, self.db, run, changes, self._own_condition)
-        with updating(changes, pks, self.db):
-            return super().update(**kwargs)
+        run = partial(super().update, **kwargs)
+        if pks is None and self._is_own_table(kwargs):
+            return touching(self.model, self.db, run, "UPDATE", self._own_condition)
+        with updating(self.model, pks, self.db):
+            return run()
 
     update.alters_data = True  # type: ignore[attr-defined]
 
     def _update(self, values: Any, *args: Any, **kwargs: Any) -> Any:
-        # What Model.save() calls: the values are those of one instance.
-        changes = [(field, value) for field, _, value in values]
-        with updating(changes, self._literal_pks(), self.db):
+        # What Model.save() calls.
+        with updating(self.model, self._literal_pks(), self.db):
             return super()._update(values, *args, **kwargs)  # type: ignore[misc]
 
     _update.alters_data = True  # type: ignore[attr-defined]
@@ -320,30 +363,30 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     def _raw_delete(self, using: str | None) -> int:
         # What cascades call: the rows are known to the database alone.
         run = partial(super()._raw_delete, using)
-        return touching(self.model, using or self.db, run, condition=self._own_condition)
+        return touching(self.model, using or self.db, run, "DELETE", self._own_condition)
 
     _raw_delete.alters_data = True  # type: ignore[attr-defined]
 
     def _insert(self, objs: Any, fields: Any, *args: Any, **kwargs: Any) -> Any:
         using = kwargs.get("using") or self.db
-        replaces = (kwargs.get("update_fields") or None) if kwargs.get("on_conflict") else None
         run = partial(super()._insert, objs, fields, *args, **kwargs)  # type: ignore[misc]
-        return insert(self.model, objs, fields, using, run, replaces=replaces)
+        return insert(self.model, using, run)
 
     _insert.alters_data = True  # type: ignore[attr-defined]
     _insert.queryset_only = False  # type: ignore[attr-defined]
 
-    def _changes(self, kwargs: dict[str, Any]) -> list[tuple[Any, Any]] | None:
-        try:
-            return [(self.model._meta.get_field(name), value) for name, value in kwargs.items()]
-        except Exception:
-            # Django says best what is wrong with the names.
-            return None
-
-    def _is_own_table(self, changes: list[tuple[Any, Any]]) -> bool:
-        """Whether an UPDATE changes no inherited table and no key."""
+    def _is_own_table(self, names: Iterable[str]) -> bool:
+        """Whether an UPDATE of these fields changes no inherited table and no key."""
         model = self.model._meta.concrete_model
-        return all(field.model is model and not field.primary_key for field, _ in changes)
+        try:
+            fields = [self.model._meta.get_field(name) for name in names]
+        except FieldDoesNotExist:
+            # Django says best what is wrong with it, unless a queryset further down knows it.
+            return False
+        return all(
+            field.concrete and field.model is model and not getattr(field, "primary_key", True)
+            for field in fields
+        )
 
     def _own_condition(self) -> Any:
         """A query for the same rows, if a row's own columns alone tell whether it is one."""
@@ -354,7 +397,9 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         name = self.model._meta.db_table
         try:
             plan = analysis.plan(query, fingerprint.walk(query)[0])
-        except Uncacheable:
+        except Exception as error:
+            if not isinstance(error, Uncacheable):
+                count_uncached(error)
             return None
         if (
             query.where.contains_aggregate
@@ -413,6 +458,15 @@ def _is_down() -> bool:
     """Whether the store is known not to answer."""
     cache = runtime.built()
     return cache is not None and cache.store.is_down
+
+
+def _rows_of(queryset: Any) -> list[Any]:
+    # Compiling a combination may add columns to its query, and to what its clones share with it.
+    query = queryset.query.chain()
+    if query.selected is not None:
+        query.selected = dict(query.selected)
+    plain: Any = QuerySet(queryset.model, query=query, using=queryset.db)
+    return list(map(list, ValuesListIterable(plain)))
 
 
 def _is_count(found: Any) -> bool:

@@ -22,6 +22,7 @@ from django.db.models.sql.datastructures import Join
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import NothingNode, WhereNode
 
+from ormcache import interrupts
 from ormcache.exceptions import Uncacheable
 from ormcache.query.declared import is_declared
 from ormcache.query.grammar import class_path
@@ -52,6 +53,7 @@ class Reads:
         try:
             read = self._resolve(clone, rows_apart)
         except Exception as error:  # Whatever is wrong, Django will say it to the caller.
+            interrupts.pass_on(error)
             raise Uncacheable(f"the query does not resolve: {error}") from error
         scope: Scope = (clone.alias_map, *outer)
         self._from(clone, scope)

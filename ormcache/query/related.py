@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import models
 
 from ormcache.exceptions import Uncacheable
-from ormcache.query.instances import builder
+from ormcache.query.instances import builder, introduce
 from ormcache.query.rows import Wanted, read_rows
-from ormcache.query.select import Row
-from ormcache.schema import Schema, schema_on
+from ormcache.query.select import Row, as_loaded
+from ormcache.query.tokens import relation_token
+from ormcache.schema import Schema
+from ormcache.writes.watched import schema_on
 
 
 @dataclass(slots=True)
@@ -83,6 +85,7 @@ def _branches(schema: Schema, names: dict[str, Any], prefix: str, vendor: str) -
 
 
 def _forward(schema: Schema, relation: Any, path: str, vendor: str) -> Branch:
+    _check_columns(relation, path)
     target = _schema(relation.remote_field.model, vendor)
     if relation.remote_field.parent_link:
         raise Uncacheable(f"select_related follows the parent link {path}")
@@ -104,6 +107,7 @@ def _forward(schema: Schema, relation: Any, path: str, vendor: str) -> Branch:
 def _reverse(schema: Schema, relation: Any, path: str, vendor: str) -> Branch:
     if not relation.field.unique or relation.many_to_many:
         raise Uncacheable(f"select_related follows {path}, which is not one to one")
+    _check_columns(relation.field, path)
     related: type[models.Model] = relation.related_model
     if related is not schema.model and issubclass(related, schema.model):
         # By whatever relation, Django takes what the child inherits from the row it begins at.
@@ -120,6 +124,13 @@ def _reverse(schema: Schema, relation: Any, path: str, vendor: str) -> Branch:
         relation.set_cached_value,
         relation.field.set_cached_value,
     )
+
+
+def _check_columns(relation: Any, path: str) -> None:
+    if not relation.concrete or len(relation.related_fields) != 1:
+        raise Uncacheable(f"select_related follows {path}, which is not one column of its model")
+    # A relation of a project's own may join under further conditions, which rows do not tell.
+    relation_token(relation)
 
 
 def _schema(model: type[models.Model], vendor: str) -> Schema:
@@ -142,34 +153,49 @@ def stored_paths(branches: Sequence[Branch]) -> list[str]:
     return paths
 
 
+def tables_of(branches: Sequence[Branch]) -> Iterator[str]:
+    """The tables of the rows that branches lead to."""
+    for branch in branches:
+        yield from (table.name for table in branch.schema.tables)
+        yield from tables_of(branch.branches)
+
+
 @dataclass(slots=True)
-class _Step:
-    """One branch on its way: the instances it starts from and the pointer of each."""
+class Followed:
+    """One relation as it was read: for each row it starts from the row it leads to, ``None``
+    where it leads nowhere, and what the latter lead to in turn."""
 
     branch: Branch
-    near: list[Any]
-    rows: Sequence[Row]
+    rows: list[Row | None]
+    further: list[Followed] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Step:
+    """One branch on its way: the rows it starts from, the places in the list they belong to, and
+    the pointer of each."""
+
+    branch: Branch
+    near: Sequence[Row]
+    places: Sequence[int]
     pointers: list[Any]
+    into: list[Followed]
 
 
 def follow(
     branches: Sequence[Branch],
-    instances: list[Any],
     rows: Sequence[Row],
     stored: dict[str, list[Any]],
     using: str,
-    db: str,
-    fetch_mode: Any,
-) -> None:
-    """Read what the branches lead to and hang it on the instances.
+) -> list[Followed]:
+    """Read what the branches lead to, level by level; no instance is made.
 
-    ``rows`` belong to ``instances``; ``stored`` holds, by path, a pointer for each instance of the
-    list. Raises ``Vanished`` when a pointer leads nowhere.
+    ``stored`` holds, by path, a pointer for each of the ``rows``. Raises ``Vanished`` when a
+    pointer leads nowhere.
     """
-    positions: list[int] = list(range(len(instances)))
-    level = [_step(branch, instances, rows, positions, stored) for branch in branches]
-    places = {id(step): positions for step in level}
-    returns: list[tuple[Any, Any, Any]] = []
+    found: list[Followed] = []
+    places = range(len(rows))
+    level = [_step(branch, rows, places, stored, found) for branch in branches]
     while level:
         wanted = [
             Wanted(
@@ -179,72 +205,73 @@ def follow(
         ]
         read_rows([each for each in wanted if each.pks], using)
         following: list[_Step] = []
-        next_places: dict[int, list[int]] = {}
-        for step, found in zip(level, wanted, strict=True):
-            far, far_rows, far_places = _attach(
-                step, found, places[id(step)], db, fetch_mode, returns
-            )
-            for branch in step.branch.branches:
-                if far:
-                    new = _step(branch, far, far_rows, far_places, stored)
-                    following.append(new)
-                    next_places[id(new)] = far_places
-        level, places = following, next_places
-    for set_far, other, instance in returns:
-        set_far(other, instance)
+        for step, there in zip(level, wanted, strict=True):
+            followed = _followed(step, there)
+            step.into.append(followed)
+            far = [
+                (row, place)
+                for row, place in zip(followed.rows, step.places, strict=True)
+                if row is not None
+            ]
+            for branch in step.branch.branches if far else ():
+                far_rows, far_places = zip(*far, strict=True)
+                following.append(_step(branch, far_rows, far_places, stored, followed.further))
+        level = following
+    return found
 
 
 def _step(
     branch: Branch,
-    near: list[Any],
-    rows: Sequence[Row],
-    positions: list[int],
+    near: Sequence[Row],
+    places: Sequence[int],
     stored: dict[str, list[Any]],
+    into: list[Followed],
 ) -> _Step:
     if branch.pointer is None:
         column = stored[branch.path]
-        return _Step(branch, near, rows, [column[position] for position in positions])
-    return _Step(branch, near, rows, [row[branch.pointer] for row in rows])
+        return _Step(branch, near, places, [column[place] for place in places], into)
+    return _Step(branch, near, places, [row[branch.pointer] for row in near], into)
 
 
-def _attach(
-    step: _Step,
-    found: Wanted,
-    positions: list[int],
-    db: str,
-    fetch_mode: Any,
-    returns: list[tuple[Any, Any, Any]],
-) -> tuple[list[Any], list[Row], list[int]]:
-    """Hang a level's instances on the one before. Each gets an instance of its own, as from
-    Django.
-
-    ``returns`` are the ways back, to be set last: a branch that follows one gives way to it.
-    """
-    branch, schema = step.branch, step.branch.schema
-    build = builder(branch.model, schema.attnames, db, fetch_mode)
-    far: list[Any] = []
-    far_rows: list[Row] = []
-    far_places: list[int] = []
-    near_key, far_key = branch.joined
+def _followed(step: _Step, there: Wanted) -> Followed:
+    near_key, far_key = step.branch.joined
+    is_mutable = step.branch.schema.mutable
+    rows: list[Row | None] = []
     seen: set[Any] = set()
-    for instance, near_row, pointer, position in zip(
-        step.near, step.rows, step.pointers, positions, strict=True
-    ):
+    for near, pointer in zip(step.near, step.pointers, strict=True):
         if pointer is None:
-            branch.set_near(instance, None)
+            rows.append(None)
             continue
-        row = found.rows.get(pointer)
+        row = there.rows.get(pointer)
         # A pointer the list holds may be older than the rows: they must belong together still.
-        if row is None or row[far_key] != near_row[near_key]:
+        if row is None or row[far_key] != near[near_key]:
             raise Vanished
-        if schema.mutable and pointer in seen:
+        if is_mutable and pointer in seen:
+            # Two instances must not share a value.
             row = copy.deepcopy(row)
         seen.add(pointer)
-        other = build(row)
-        branch.set_near(instance, other)
-        if branch.set_far is not None:
-            returns.append((branch.set_far, other, instance))
-        far.append(other)
-        far_rows.append(row)
-        far_places.append(position)
-    return far, far_rows, far_places
+        rows.append(row)
+    return Followed(step.branch, rows)
+
+
+def attach(
+    followed: Sequence[Followed], instances: list[Any], using: str, db: str, fetch_mode: Any
+) -> None:
+    """Hang on the instances what their rows lead to. Each gets an instance of its own, and the
+    way back is set last: all as Django does."""
+    for each in followed:
+        branch, schema = each.branch, each.branch.schema
+        rows = each.rows
+        if schema.raw:
+            of_model = schema.model, schema.attnames, schema.raw
+            rows = [row and as_loaded(*of_model, row, using) for row in rows]
+        build = builder(branch.model, schema.attnames, db, fetch_mode)
+        others = [None if row is None else build(row) for row in rows]
+        there = [other for other in others if other is not None]
+        introduce(there, fetch_mode)
+        attach(each.further, there, using, db, fetch_mode)
+        set_near, set_far = branch.set_near, branch.set_far
+        for instance, other in zip(instances, others, strict=True):
+            set_near(instance, other)
+            if set_far is not None and other is not None:
+                set_far(other, instance)

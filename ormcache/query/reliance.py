@@ -13,8 +13,8 @@ from ormcache.query import dependencies, fingerprint
 from ormcache.query.analysis import EVERY_COLUMN
 from ormcache.query.explanation import Dependency
 from ormcache.query.related import Branch
-from ormcache.schema import Schema, schema_on
-from ormcache.writes.watched import watched_tables
+from ormcache.schema import Schema
+from ormcache.writes.watched import schema_on, watched_tables
 
 
 def of_template(

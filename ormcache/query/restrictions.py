@@ -13,6 +13,8 @@ from typing import Any
 from django.db.models.expressions import Col
 from django.db.models.sql.where import WhereNode
 
+from ormcache.catalog import roster_in
+from ormcache.conversions import comparison
 from ormcache.partitions import Partition
 from ormcache.query.analysis import Plan
 from ormcache.writes.watched import watched_tables
@@ -33,9 +35,10 @@ class Restriction:
         """The values in ``query``, whose structure is the one this was found in, as parts of
         keys; ``None`` when one of them is not certain."""
         node = self._node(query)
-        if node.lookup_name == "isnull":
+        kind = comparison(node)
+        if kind == "isnull":
             return (b"-",) if node.rhs is True else None
-        values = list(node.rhs) if node.lookup_name == "in" else [node.rhs]
+        values = list(node.rhs) if kind == "in" else [node.rhs]
         if not values or len(values) > MOST_VALUES:
             return None
         # A NULL in a comparison equals nothing; it is no value to be told apart by.
@@ -58,7 +61,7 @@ class Restriction:
         return node
 
 
-def restrictions(query: Any, plan: Plan, vendor: str) -> list[Restriction]:
+def restrictions(query: Any, plan: Plan, label: str, vendor: str) -> list[Restriction]:
     """For each table at most one restriction, unique columns first."""
     if query.combinator or any(
         getattr(each, "contains_over_clause", False) for each in query.annotations.values()
@@ -66,7 +69,7 @@ def restrictions(query: Any, plan: Plan, vendor: str) -> list[Restriction]:
         return []
     found: dict[str, Restriction] = {}
     for path, lookup in _conditions(query.where, ()):
-        restriction = _restriction(query, plan, vendor, path, lookup)
+        restriction = _restriction(query, plan, label, vendor, path, lookup)
         if restriction is None:
             continue
         known = found.get(restriction.table)
@@ -87,7 +90,7 @@ def _conditions(node: Any, path: tuple[int, ...]) -> Iterator[tuple[tuple[int, .
 
 
 def _restriction(
-    query: Any, plan: Plan, vendor: str, path: tuple[int, ...], lookup: Any
+    query: Any, plan: Plan, label: str, vendor: str, path: tuple[int, ...], lookup: Any
 ) -> Restriction | None:
     column = getattr(lookup, "lhs", None)
     if type(column) is not Col or column.alias not in query.alias_map:
@@ -98,7 +101,7 @@ def _restriction(
         return None
     if column.target.model._meta.db_table != name:
         return None
-    kind = lookup.lookup_name
+    kind = comparison(lookup)
     if kind == "isnull":
         # Beyond an outer join NULL also stands for "no row".
         if column.alias != query.base_table:
@@ -109,7 +112,7 @@ def _restriction(
         or (kind == "in" and not isinstance(lookup.rhs, list | tuple | set | frozenset))
     ):
         return None
-    for partition in watched.table.roster_on(vendor).partitions:
+    for partition in roster_in(label, vendor, watched.table).partitions:
         if partition.column == column.target.column:
             return Restriction(name, partition, path)
     return None

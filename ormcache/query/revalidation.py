@@ -35,6 +35,7 @@ from typing import Any
 from django.db.models import F, Q
 from django.db.models.expressions import Col, OrderBy
 from django.db.models.lookups import Lookup, Transform
+from django.db.models.query import QuerySet
 from django.db.models.sql.constants import INNER
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.query import Query
@@ -174,7 +175,7 @@ def list_holds(
             return None
         if len(pks) >= query.high_mark and (not pks or pks[-1] in changes.rows):
             return None
-    asked = queryset._chain()
+    asked: Any = QuerySet(queryset.model, query=query.chain(), using=queryset._db)
     asked.query.add_q(Q(pk__in=[*changes.rows.difference(pks), *pks]))
     found = ask(asked)
     if is_ordered or stored[1]:

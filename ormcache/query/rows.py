@@ -9,8 +9,9 @@ from typing import Any
 from django.db import connections
 
 from ormcache import runtime
-from ormcache.coherence.reader import Lease, Rows
-from ormcache.exceptions import Corrupt, StoreError, Unrepresentable
+from ormcache.catalog import refusal
+from ormcache.coherence.reader import MOST_BYTES, Lease, Rows
+from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query.select import Row, select
 from ormcache.schema import Schema
@@ -160,6 +161,8 @@ def _refill(
     """Lease what is missing, read it from the database, fill what was leased."""
     fills: list[tuple[Wanted, list[Any], list[Rows]]] = []
     for each, pks, groups in cached:
+        if reason := refusal(state.label, each.schema):
+            raise Uncacheable(reason)
         missing = [pk for pk in pks if pk not in each.rows]
         counters["row_miss"] += len(missing)
         if missing and state.may_fill([table.name for table in each.schema.tables]):
@@ -207,6 +210,9 @@ def _fill(
                 payload = table.codec.encode(_part(schema, number, row))
             except Unrepresentable:
                 counters["unrepresentable"] += 1
+                continue
+            if len(payload) > MOST_BYTES:
+                counters["oversized"] += 1
                 continue
             filled.append((lease, payload))
     if not filled:

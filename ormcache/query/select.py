@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from django.db import connections
+from django.db import connections, models
 from django.db.models.query import QuerySet
 
 from ormcache.schema import Schema
@@ -21,15 +21,17 @@ from ormcache.writes.hooks import state_of
 _MOST_PARAMETERS = 1024
 
 Row = Sequence[Any]
+Conversions = tuple[tuple[int, Any, Any], ...]
+"""Positions, each with its converters and the expression they are given."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Statement:
     """``SELECT every column WHERE pk IN (…)`` for so many keys, and what turns its columns into
-    the values Django would load."""
+    the values a cell holds: those Django would load, but for raw ones."""
 
     sql: str
-    convert: tuple[tuple[int, Any, Any], ...]
+    convert: Conversions
 
 
 def select(schema: Schema, pks: Iterable[Any], using: str) -> dict[Any, Row]:
@@ -57,12 +59,27 @@ def _rows(schema: Schema, pks: list[Any], connection: Any) -> Iterable[Row]:
         rows: list[Row] = cursor.fetchall()
     if not statement.convert:
         return rows
-    return [_converted(row, statement, connection) for row in rows]
+    return [_converted(row, statement.convert, connection) for row in rows]
 
 
-def _converted(row: Row, statement: _Statement, connection: Any) -> Row:
+def as_loaded(
+    model: type[models.Model], attnames: tuple[str, ...], raw: Sequence[int], row: Row, using: str
+) -> Row:
+    """The values Django would load, of a row as a cell holds it: those of its ``raw`` positions
+    are converted now, by the fields' own code."""
+    connection = connections[using]
+    known = state_of(connection).statements
+    conversions = known.get((model, attnames))
+    if conversions is None:
+        rows: Any = QuerySet(model, using=using).order_by().values_list(*attnames)
+        found = _conversions(rows.query.get_compiler(connection=connection))
+        conversions = known[model, attnames] = tuple(each for each in found if each[0] in raw)
+    return _converted(row, conversions, connection)
+
+
+def _converted(row: Row, conversions: Conversions, connection: Any) -> Row:
     values = list(row)
-    for position, converters, expression in statement.convert:
+    for position, converters, expression in conversions:
         value = values[position]
         for converter in converters:
             value = converter(value, expression, connection)
@@ -87,11 +104,16 @@ def _compile(schema: Schema, count: int, connection: Any) -> _Statement:
     sql, params = compiler.as_sql()
     if len(params) != count:
         raise AssertionError(f"{schema.model._meta.label}: unexpected parameters in {sql}")
+    convert = tuple(each for each in _conversions(compiler) if each[0] not in schema.raw)
+    return _Statement(sql, convert)
+
+
+def _conversions(compiler: Any) -> Conversions:
+    if compiler.select is None:
+        compiler.setup_query()
     columns = [column for column, *_ in chain(compiler.select)]
-    converters = compiler.get_converters(columns)
-    return _Statement(
-        sql, tuple((position, each, column) for position, (each, column) in converters.items())
-    )
+    found = compiler.get_converters(columns)
+    return tuple((position, each, column) for position, (each, column) in found.items())
 
 
 _KEYS: dict[type, Any] = {int: int, str: str, uuid.UUID: lambda number: uuid.UUID(int=number)}

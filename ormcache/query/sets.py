@@ -14,6 +14,7 @@ from typing import Any
 from django.db.models import FilteredRelation, Model, Q
 from django.db.models.expressions import BaseExpression
 
+from ormcache import interrupts
 from ormcache.query.parameters import ATOMS
 
 _SETS = (set, frozenset)
@@ -31,7 +32,8 @@ class OrderedSet(frozenset[Any]):
         for key in (None, _rank, repr) if _are_plain(members) else (_rank,):
             try:
                 return iter(sorted(members, key=key))
-            except Exception:  # Whatever the comparison of two values raises.
+            except Exception as error:  # Whatever the comparison of two values raises.
+                interrupts.pass_on(error)
                 continue
         # Another key for another order of what cannot be compared is no mistake.
         return iter(members)

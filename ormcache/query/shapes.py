@@ -23,12 +23,14 @@ def names(queryset: Any) -> list[str]:
 
 def _as_dicts(queryset: Any, rows: list[Any]) -> list[Any]:
     keys = names(queryset)
-    return [dict(zip(keys, row, strict=True)) for row in rows]
+    # A combination may have a further column that orders it.
+    return [dict(zip(keys, row, strict=False)) for row in rows]
 
 
 def _as_named(queryset: Any, rows: list[Any]) -> list[Any]:
-    make = create_namedtuple_class(*(queryset._fields or names(queryset)))._make
-    return [make(row) for row in rows]
+    kind = create_namedtuple_class(*(queryset._fields or names(queryset)))
+    # As Django makes them: annotate() after values_list() adds columns that have no name.
+    return [tuple.__new__(kind, row) for row in rows]
 
 
 SHAPES: dict[Any, Any] = {

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
+import weakref
 from enum import Enum
 from typing import Any
 
+from django.apps import apps
 from django.core.exceptions import FieldError
 from django.db.models import Field, ForeignObjectRel, Model
 from django.db.models.fields.related import ForeignObject
 
+from ormcache.digest import code_digest
 from ormcache.exceptions import Uncacheable
+from ormcache.modelset import forget_with_models
 from ormcache.query.grammar import Token, class_path
 from ormcache.query.memo import Memo
 
@@ -17,6 +22,11 @@ from ormcache.query.memo import Memo
 _fields: Memo[int, tuple[Any, str]] = Memo(8192)
 _relations: Memo[int, tuple[Any, str]] = Memo(4096)
 _labels: Memo[type[Model], str] = Memo(4096)
+for _memo in (_fields, _relations, _labels):
+    forget_with_models(_memo.clear)
+
+_holders: dict[str, weakref.ref[type[Model]]] = {}
+_aliases: weakref.WeakKeyDictionary[type[Model], str] = weakref.WeakKeyDictionary()
 
 GENERIC_RELATION = "django.contrib.contenttypes.fields"
 
@@ -29,10 +39,27 @@ COSMETIC = frozenset(
 
 
 def label(model: type[Model]) -> str:
+    """What names a model in a structure: its label, if every process means the same by it.
+
+    That is the first model of this label that is asked for here and installed. Whatever else bears
+    the label may have other fields, and lead elsewhere: its lists are this process's own.
+    """
     known = _labels.get(model)
     if known is None:
-        known = _labels[model] = model._meta.label
+        known = _labels[model] = model._meta.label if _holds_label(model) else _alias(model)
     return known
+
+
+def _holds_label(model: type[Model]) -> bool:
+    meta = model._meta
+    if apps.all_models.get(meta.app_label, {}).get(meta.model_name or "") is not model:
+        return False
+    # Of one that is gone something may be remembered yet.
+    return _holders.setdefault(meta.label, weakref.ref(model))() is model
+
+
+def _alias(model: type[Model]) -> str:
+    return _aliases.setdefault(model, f"{model._meta.label} {uuid.uuid4().hex}")
 
 
 def field_token(field: Any) -> str:
@@ -46,9 +73,21 @@ def field_token(field: Any) -> str:
     model = getattr(field, "model", None)
     if model is None:
         return _free(field)
-    token = f"{model._meta.label}.{field.attname} {field.column} {class_path(type(field))}"
+    token = f"{label(model)}.{field.attname} {field.column} {_class(field)}"
     _fields[id(field)] = (field, token)
     return token
+
+
+def _class(field: Any) -> str:
+    """The class of a field, and of which version: it converts what is stored and compared."""
+    parts = [field, *(vars(field)[name] for name in _PARTS if vars(field).get(name) is not None)]
+    kinds = [part if isinstance(part, type) else type(part) for part in parts]
+    digests = "".join(f" {digest}" for kind in kinds if (digest := code_digest(kind)))
+    return class_path(type(field)) + digests
+
+
+# What a field leaves conversions to.
+_PARTS = ("base_field", "output_field", "encoder", "decoder")
 
 
 def output_token(node: Any) -> Token:
@@ -69,7 +108,7 @@ def relation_token(relation: Any) -> str:
         field = relation.field if reverse else relation
         if not _restricts_as_known(field):
             raise Uncacheable(f"{class_path(type(field))} adds a condition of its own to joins")
-        token = f"{'<' if reverse else '>'}{field.model._meta.label}.{field.name}"
+        token = f"{'<' if reverse else '>'}{label(field.model)}.{field.name}"
         known = _relations[id(relation)] = (relation, token)
     return known[1]
 
@@ -81,7 +120,10 @@ def is_generic(field: Any) -> bool:
 
 
 def _restricts_as_known(field: Any) -> bool:
-    function = getattr(type(field), "get_extra_restriction", None)
+    kind = type(field)
+    function = getattr(kind, "get_extra_restriction", None)
+    if getattr(kind, "get_joining_fields", None) is not ForeignObject.get_joining_fields:
+        return False
     return function is ForeignObject.get_extra_restriction or is_generic(field)
 
 
@@ -94,7 +136,7 @@ def _free(field: Any) -> str:
         raise Uncacheable(f"{class_path(kind)} as an output field is not known")
     _, _, args, kwargs = field.deconstruct()
     kept = {name: value for name, value in kwargs.items() if name not in COSMETIC}
-    return f"{class_path(kind)} {_text(args)} {_text(kept)}"
+    return f"{_class(field)} {_text(args)} {_text(kept)}"
 
 
 def _text(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 
 logger = logging.getLogger("ormcache")
@@ -22,20 +21,19 @@ class Breaker:
         self._longest = longest
         self._pause = first
         self._retry_at = 0.0
-        self._lock = threading.Lock()
         self.is_open = False
 
     def allows(self) -> bool:
         """Whether a call may go out now."""
         if not self.is_open:
             return True
-        with self._lock:
-            now = time.monotonic()
-            if now < self._retry_at:
-                return False
-            # This caller probes; until it reports, the others keep waiting.
-            self._retry_at = now + self._probe
-            return True
+        now = time.monotonic()
+        if now < self._retry_at:
+            return False
+        # This caller probes; until it reports, the others keep waiting. Without a lock, which an
+        # interrupt could leave behind: at worst two probe.
+        self._retry_at = now + self._probe
+        return True
 
     def refuses(self) -> bool:
         """Whether an open breaker would let no call out now."""
@@ -44,16 +42,14 @@ class Breaker:
     def succeeded(self) -> None:
         if not self.is_open:
             return
-        with self._lock:
-            self.is_open = False
-            self._pause = self._first
+        self.is_open = False
+        self._pause = self._first
         logger.warning("ormcache.store.up: the store answers again, reads use it from now on")
 
     def failed(self, error: BaseException) -> None:
-        with self._lock:
-            was_open, self.is_open = self.is_open, True
-            if was_open:
-                self._pause = min(self._pause * 2, self._longest)
-            self._retry_at = time.monotonic() + self._pause
+        was_open, self.is_open = self.is_open, True
+        if was_open:
+            self._pause = min(self._pause * 2, self._longest)
+        self._retry_at = time.monotonic() + self._pause
         if not was_open:
             logger.error("ormcache.store.down: reads go to the database: %s", error)

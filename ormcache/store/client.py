@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from ormcache import interrupts
 from ormcache.exceptions import StoreError
 from ormcache.stats import counters
 from ormcache.store.breaker import Breaker
@@ -21,6 +22,9 @@ from ormcache.store.channel import Channel, Command
 from ormcache.store.scripts import Script
 
 logger = logging.getLogger("ormcache")
+
+MOST_AT_ONCE = 1000
+"""Keys, or commands, of one round trip."""
 
 _MINUTE = 60.0
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
@@ -49,16 +53,22 @@ class Client:
         _clients.add(self)
 
     def mget(self, keys: Sequence[bytes]) -> tuple[bytes, list[bytes | None]]:
-        """The cells under ``keys`` and the epoch of the server they come from. One round trip."""
+        """The cells under ``keys`` and the epoch of the server they come from. One round trip for
+        each thousand of them: others get their turn in between."""
+        if len(keys) > MOST_AT_ONCE:
+            return self._in_parts(self.mget, keys)
         command = (b"MGET", *keys)
         return self._attempt(lambda channel: channel.call(command))
 
     def run(self, commands: Sequence[Command]) -> tuple[bytes, list[Any]]:
-        """Run commands in one round trip and return the epoch and their results in order.
+        """Run commands in one round trip for each thousand of them, and return the epoch and
+        their results in order.
 
         An error reply to any of them raises ``StoreError``; the commands are idempotent, so the
         caller may run them again.
         """
+        if len(commands) > MOST_AT_ONCE:
+            return self._in_parts(self.run, commands)
         epoch, replies = self._attempt(lambda channel: _run(channel, commands))
         for reply in replies:
             if isinstance(reply, ResponseError):
@@ -67,6 +77,17 @@ class Client:
                     self.contact += 1
                     self.close()
                 raise self._refusal(reply)
+        return epoch, replies
+
+    def _in_parts(
+        self, ask: Callable[[Any], tuple[bytes, list[Any]]], items: Sequence[Any]
+    ) -> tuple[bytes, list[Any]]:
+        epoch, replies = ask(items[:MOST_AT_ONCE])
+        for start in range(MOST_AT_ONCE, len(items), MOST_AT_ONCE):
+            now, more = ask(items[start : start + MOST_AT_ONCE])
+            if now != epoch:
+                raise StoreError(f"{self.where} became another server between two calls")
+            replies += more
         return epoch, replies
 
     def reach(self) -> None:
@@ -118,6 +139,8 @@ class Client:
                 self.breaker.succeeded()
                 raise self._refusal(error) from error
         except (RedisError, OSError, StoreError) as error:
+            # redis-py makes an error of its own of a TimeoutError, also of a time limit's.
+            interrupts.pass_on(error)
             if isinstance(error.__cause__, ResponseError):
                 raise
             self.contact += 1
@@ -166,9 +189,10 @@ class Client:
         except ResponseError:
             idle.append(channel)
             raise
-        except BaseException:
+        except BaseException as error:
             # Whatever is still under way on it would answer the next command.
             channel.close()
+            interrupts.pass_on(error)
             raise
         idle.append(channel)
         return channel.epoch, reply

@@ -53,11 +53,12 @@ else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1
 """)
 
-# ARGV: fresh stamp, px (0: for ever). Returns the cell as it is now. Of a fresh stamp's nonce the
-# first four bytes become the server's time: were a stamp that arrives twice the same stamp, the
-# second, after a write, would bring back every list that the write has made useless. A mark keeps
-# its own, short expiry: prolonging it would keep a killed writer's table uncached for hours. What
-# is neither stamp nor mark is replaced: a fresh stamp only ever invalidates.
+# ARGV: fresh stamp, px. Returns the cell as it is now; a stamp then lives that long at least. Of a
+# fresh stamp's nonce the first four bytes become the server's time: were a stamp that arrives
+# twice the same stamp, the second, after a write, would bring back every list that the write has
+# made useless. A mark keeps its own, short expiry: prolonging it would keep a killed writer's
+# table uncached for hours. What is neither stamp nor mark is replaced: a fresh stamp only ever
+# invalidates.
 STAMP = _script("""
 local cell = redis.pcall('GET', KEYS[1])
 local kind = type(cell) == 'string' and string.sub(cell, 1, 1)
@@ -70,11 +71,9 @@ if kind ~= 'S' and kind ~= 'W' then
     us = math.floor(us / 256)
   end
   cell = string.sub(ARGV[1], 1, -9) .. time .. string.sub(ARGV[1], -4)
-  if ARGV[2] == '0' then redis.call('SET', KEYS[1], cell)
-  else redis.call('SET', KEYS[1], cell, 'PX', ARGV[2]) end
-elseif kind == 'S' then
-  if ARGV[2] == '0' then redis.call('PERSIST', KEYS[1])
-  elseif redis.call('PTTL', KEYS[1]) ~= -1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+  redis.call('SET', KEYS[1], cell, 'PX', ARGV[2])
+elseif kind == 'S' and redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return cell
 """)

@@ -11,129 +11,89 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections, models, transaction
-from django.db.models.fields.files import FieldFile
+from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ormcache.conversions import comparison
 from ormcache.schema import Table
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.locking import lock_rows
+from ormcache.writes.noting import Announcement, note_inserts, note_update, values_of
 from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
 from ormcache.writes.returning import Returning
-from ormcache.writes.transaction import own_atomic
+from ormcache.writes.transaction import is_refusal, own_atomic
 from ormcache.writes.watched import watched_tables
 
 
-def insert(
-    model: type[models.Model],
-    objs: Sequence[Any],
-    fields: Sequence[Any],
-    using: str,
-    run: Callable[[], Any],
-    *,
-    replaces: Sequence[Any] | None,
-) -> Any:
-    """``run`` an INSERT of ``objs`` into the model's own table. Rows that are there already may
-    be given new values of the fields ``replaces``. Returns what ``run`` returns."""
+def insert(model: type[models.Model], using: str, run: Callable[[], Any]) -> Any:
+    """``run`` an INSERT into the model's own table. Returns what ``run`` returns."""
     name = model._meta.db_table
     watched = watched_tables().get(name)
-    connection = connections[using]
-    state = state_of(connection)
+    state = state_of(connections[using])
     with own_atomic(state):
         writes = state.writes().table(name, watched.table if watched else None)
         writes.membership = True
-        # Where the database gives the key, no older row can have had it.
-        generated = [not obj._is_pk_set() for obj in objs]
-        with state.announcing("INSERT", name):
-            result = run()
-        if replaces is not None:
-            _note_upserts(writes, len(objs), replaces, result)
-        elif writes.table is not None:
-            _note_inserts(writes, objs, fields, generated, result)
+        announcement = Announcement("INSERT", name)
+        with _noting(writes, announcement, state.connection):
+            with state.announcing(announcement):
+                result = run()
+            note_inserts(writes, model, announcement, result)
         return result
 
 
-def _note_upserts(writes: TableWrites, count: int, replaced: Sequence[Any], returned: Any) -> None:
-    """Note rows by the keys they were returned with: which are new, nobody knows."""
-    keys = _returned_pks(writes.table, returned, count) if writes.table else [None]
-    if None in keys:
-        writes.write_all()
-        return
-    values = {field.column: UNKNOWN for field in replaced}
-    writes.insert_unknown()
-    for key in keys:
-        writes.write_row(key, values)
-
-
-def _note_inserts(
-    writes: TableWrites,
-    objs: Sequence[Any],
-    fields: Sequence[Any],
-    generated: list[bool],
-    returned: Any,
-) -> None:
-    """Note new rows by their partitions, with the values they were inserted with."""
-    table: Any = writes.table
-    given = {field.column for field in fields}
-    partitions = table.roster.partitions
-    names = {each.column: table.fields[each.position].attname for each in partitions}
-    keys = _returned_pks(table, returned, len(objs))
-    for obj, is_generated, key in zip(objs, generated, keys, strict=True):
-        values = {
-            column: _plain(obj.__dict__.get(attname, UNKNOWN)) if column in given else UNKNOWN
-            for column, attname in names.items()
-        }
-        writes.insert_row(key if is_generated else None, values)
-
-
-def _returned_pks(table: Table, returned: Any, count: int) -> list[Any]:
-    """The keys an INSERT returned, ``None`` for each where it returned none."""
-    names = [field.attname for field in table.model._meta.db_returning_fields]
-    if (
-        not isinstance(returned, list)
-        or len(returned) != count
-        or table.pk.attname not in names
-        or any(len(row) != len(names) for row in returned)
-    ):
-        return [None] * count
-    position = names.index(table.pk.attname)
-    return [table.normalise(row[position]) for row in returned]
+@contextmanager
+def _noting(
+    writes: TableWrites, announcement: Announcement, connection: BaseDatabaseWrapper
+) -> Iterator[None]:
+    """Around a statement and the noting of what it did. An interrupt may cut off both: the
+    transaction may be committed all the same. Of what the server refused nothing is left, but on
+    MySQL, where a table may know no transactions."""
+    try:
+        yield
+    except BaseException as error:
+        is_undone = (
+            isinstance(error, Exception)
+            and len(announcement.passed) <= 1
+            and connection.vendor != "mysql"
+            and is_refusal(connection, error)
+        )
+        if not is_undone:
+            writes.write_all()
+        raise
 
 
 @contextmanager
-def updating(
-    changes: Sequence[tuple[Any, Any]],
-    pks: Iterable[Any] | None,
-    using: str,
-) -> Iterator[None]:
-    """Around an UPDATE that sets ``changes`` (fields and their values).
+def updating(model: type[models.Model], pks: Iterable[Any] | None, using: str) -> Iterator[None]:
+    """Around an UPDATE of the model's own table.
 
     ``pks`` are the rows it can touch at most, ``None`` for unknown. The values are held against
     those the rows had.
     """
-    connection = connections[using]
-    state = state_of(connection)
+    name = model._meta.db_table
+    watched = watched_tables().get(name)
+    state = state_of(connections[using])
     with own_atomic(state):
-        by_table: dict[str, list[tuple[Any, Any]]] = {}
-        for field, value in changes:
-            by_table.setdefault(field.model._meta.db_table, []).append((field, value))
-        named = None if pks is None else list(pks)
-        for name, fields in by_table.items():
-            watched = watched_tables().get(name)
-            writes = state.writes().table(name, watched.table if watched else None)
-            _note_update(writes, fields, named)
-        with state.announcing("UPDATE", *by_table):
-            yield
+        writes = state.writes().table(name, watched.table if watched else None)
+        announcement = Announcement("UPDATE", name)
+        try:
+            with state.announcing(announcement):
+                yield
+        finally:
+            # Of several statements nobody knows which is the one of these rows.
+            named = list(pks) if pks is not None and len(announcement.passed) == 1 else None
+            for sql, params in announcement.passed:
+                note_update(writes, sql, params, named)
 
 
 def touching(
     model: type[models.Model],
     using: str,
     run: Callable[[], int],
-    changes: Sequence[tuple[Any, Any]] | None = None,
+    verb: str,
     condition: Callable[[], Any] = lambda: None,
 ) -> int:
-    """``run`` an UPDATE or, without ``changes``, a DELETE of rows only the database knows.
+    """``run`` an UPDATE or a DELETE of rows only the database knows, as ``verb`` says.
 
     Where it can return them they are invalidated one by one, else the whole table is; unless
     ``condition`` gives the query that finds them by their own columns, and they can be locked
@@ -146,49 +106,59 @@ def touching(
     state = state_of(connection)
     with own_atomic(state):
         writes = state.writes().table(name, table)
-        verb = "DELETE" if changes is None else "UPDATE"
+        announcement = Announcement(verb, name)
         if table is None or writes.whole:
-            with state.announcing(verb, name):
+            with state.announcing(announcement):
                 return run()
         returning = Returning(connection, table)
         locked = None
         if not returning.can(verb) and (query := condition()) is not None:
             with transaction.mark_for_rollback_on_error(using):
                 locked = lock_rows(state, table, query)
-        state.returning = returning
-        try:
-            with state.announcing(verb, name):
-                count = run()
-        except BaseException:
-            # Whatever it did before it failed may still be committed.
-            writes.write_all()
-            raise
-        finally:
-            state.returning = None
-        rows = returning.rows if locked is None else locked
-        is_all = bool(rows) or not count if locked is None else len(locked) == (count or 0)
-        if rows is None or not is_all:
-            writes.write_all()
-        else:
-            _note_touched(writes, rows, changes, are_old=locked is not None)
+        with _noting(writes, announcement, connection):
+            state.returning = returning
+            try:
+                with state.announcing(announcement):
+                    count = run()
+            finally:
+                state.returning = None
+            rows = returning.rows if locked is None else locked
+            is_all = bool(rows) or not count if locked is None else len(locked) == (count or 0)
+            if locked is not None and len(announcement.passed) > 1:
+                # Others may have come between the lock and the second statement.
+                is_all = False
+            if rows is None or not is_all:
+                writes.write_all()
+            else:
+                _note_touched(writes, rows, announcement, are_old=locked is not None)
         return count
 
 
 def _note_touched(
     writes: TableWrites,
     rows: dict[Any, dict[str, Any]],
-    changes: Sequence[tuple[Any, Any]] | None,
+    announcement: Announcement,
     *,
     are_old: bool,
 ) -> None:
     """Note rows with their partitions, as they were before the statement or are after it."""
-    values = {field.column: _plain(value, field) for field, value in changes or ()}
+    given: list[dict[str, Any]] = []
+    if announcement.verb == "UPDATE":
+        for statement, params in announcement.statements():
+            if statement is None:
+                writes.write_all()
+                return
+            given.append(values_of(statement, params))
+    written = {column for values in given for column in values}
+    if writes.table is not None and writes.table.pk_column in written:
+        writes.write_all()
+        return
     for pk, partitions in rows.items():
         # What a row is before this statement need not be what was committed.
         committed = writes.partitions.get(pk, {}) if pk in writes.rows else partitions
-        if changes is None:
+        if announcement.verb == "DELETE":
             writes.delete_row(pk)
-        else:
+        for values in given:
             writes.write_row(pk, values)
         if writes.whole:
             return
@@ -196,36 +166,8 @@ def _note_touched(
         writes.partitions[pk] = {
             column: value
             for column, value in partitions.items()
-            if (are_old or column not in values) and committed.get(column, UNKNOWN) == value
+            if (are_old or column not in written) and committed.get(column, UNKNOWN) == value
         }
-
-
-def _note_update(
-    writes: TableWrites, fields: list[tuple[Any, Any]], pks: list[Any] | None
-) -> None:
-    table = writes.table
-    if table is None:
-        return
-    values = {field.column: _plain(value, field) for field, value in fields}
-    rows = None if pks is None else [table.normalise(pk) for pk in pks]
-    if rows is None or None in rows or table.pk_column in values:
-        writes.write_all()
-        return
-    for pk in rows:
-        writes.write_row(pk, values)
-
-
-def _plain(value: Any, field: Any = None) -> Any:
-    """A value as the row will hold it, as far as that is known before the write."""
-    if hasattr(value, "resolve_expression"):
-        return UNKNOWN
-    if isinstance(value, FieldFile):
-        return str(value)
-    if isinstance(value, models.Model):
-        # Of a relation, given as the object it leads to.
-        target = getattr(field, "target_field", None)
-        return value.__dict__.get(target.attname, UNKNOWN) if target else UNKNOWN
-    return value
 
 
 def literal_pks(query: Any, table: Table | None) -> list[Any] | None:
@@ -257,9 +199,10 @@ def _named_by(lookup: Any, alias: str | None, table: Table) -> list[Any] | None:
     ):
         return None
     rhs = lookup.rhs
-    if lookup.lookup_name == "exact" and not hasattr(rhs, "resolve_expression"):
+    kind = comparison(lookup)
+    if kind == "exact" and not hasattr(rhs, "resolve_expression"):
         named = [rhs]
-    elif lookup.lookup_name == "in" and isinstance(rhs, list | tuple | set | frozenset):
+    elif kind == "in" and isinstance(rhs, list | tuple | set | frozenset):
         named = list(rhs)
     else:
         return None

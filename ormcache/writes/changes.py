@@ -7,14 +7,14 @@ from typing import Any
 
 from ormcache import cells
 from ormcache.codec.records import pack_links, pack_record
-from ormcache.codec.values import pack
 from ormcache.coherence.log import END
-from ormcache.exceptions import Corrupt, Unrepresentable
+from ormcache.exceptions import Corrupt
 from ormcache.keys import TableKeys
 from ormcache.partitions import Roster
 from ormcache.schema import Table
 from ormcache.stats import counters
 from ormcache.writes.pending import UNKNOWN, TableWrites, Values
+from ormcache.writes.sent import is_held
 
 Touched = tuple[bytes, Any]
 """A stamp, and the row because of which it changes."""
@@ -30,7 +30,10 @@ class TableChanges:
     in the cache. ``generation`` and ``epoch`` are set once they have been looked up.
     """
 
-    def __init__(self, keys: TableKeys, writes: TableWrites, roster: Roster | None) -> None:
+    def __init__(
+        self, keys: TableKeys, writes: TableWrites, roster: Roster | None, connection: Any
+    ) -> None:
+        self._connection = connection
         self.keys = keys
         self.writes = writes
         self.generation: bytes | None = None
@@ -41,9 +44,8 @@ class TableChanges:
     def known_stamps(self) -> Iterator[bytes]:
         """The stamps that change whatever the old rows were."""
         writes, keys = self.writes, self.keys
-        if writes.table is None:
-            yield keys.lists
-        elif writes.whole:
+        if writes.whole or writes.table is None:
+            # Another process may know a model of this table whose rows are cells.
             yield keys.generation
             yield keys.lists
         else:
@@ -55,7 +57,7 @@ class TableChanges:
     def coarse_keys(self) -> Iterator[bytes]:
         """What to invalidate when nothing can be known of the old rows."""
         writes, keys = self.writes, self.keys
-        if writes.whole:
+        if writes.whole or writes.table is None:
             yield keys.generation
         for pk in writes.rows:
             yield keys.row(pk)
@@ -168,8 +170,16 @@ class TableChanges:
         return {
             column
             for column, new in saved.items()
-            if any(_differs(table, column, old[table.positions[column]], value) for value in new)
+            if any(self._differs(table, column, old, value) for value in new)
         }
+
+    def _differs(self, table: Table, column: str, row: list[Any], new: Any) -> bool:
+        """Whether a column changes from what it is in ``row``. True whenever that is not certain:
+        the field may change what it is given, or load something else than it was given."""
+        if new is UNKNOWN or column not in table.plain:
+            return True
+        position = table.positions[column]
+        return not is_held(table.fields[position], row[position], new, self._connection)
 
     def _exact(
         self, table: Table, changed: set[str], tokens: dict[str, set[bytes]], gone: bool
@@ -210,7 +220,9 @@ class TableChanges:
                 values.append(named.get(column, UNKNOWN))
             elif not values:
                 return None
-            tokens = [None if value is UNKNOWN else partition.token(value) for value in values]
+            tokens = [
+                None if value is UNKNOWN else partition.stored_token(value) for value in values
+            ]
             certain = {token for token in tokens if token is not None}
             if None in tokens:
                 return None
@@ -228,26 +240,3 @@ class TableChanges:
         except Corrupt:
             counters["corrupt"] += 1
             return None
-
-
-def _differs(table: Table, column: str, old: Any, new: Any) -> bool:
-    """Whether a column changes. True whenever it is not certain that the database sees no
-    difference between the two values."""
-    if new is UNKNOWN:
-        return True
-    if type(new) is not type(old):
-        if old is None or new is None:
-            return True
-        try:
-            new = table.fields[table.positions[column]].to_python(new)
-        except Exception:
-            return True
-        if type(new) is not type(old):
-            return True
-    if isinstance(old, dict | list):
-        # Equal in Python does not mean equal in JSON: [1] == [True].
-        try:
-            return pack(old) != pack(new)
-        except Unrepresentable:
-            return True
-    return bool(old != new)

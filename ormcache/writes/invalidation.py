@@ -11,16 +11,18 @@ from typing import Any
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
+from ormcache.catalog import catalog, names_rows, roster_in
 from ormcache.coherence.writer import MARK_MS, Marked, new_token
 from ormcache.conf import OUTBOX
 from ormcache.exceptions import StoreError
 from ormcache.keys import has_log
+from ormcache.partitions import Roster
 from ormcache.stats import counters
 from ormcache.writes import outbox
 from ormcache.writes.changes import TableChanges, Touched
 from ormcache.writes.errors import InvalidationFailed
-from ormcache.writes.pending import Pending
+from ormcache.writes.pending import Pending, TableWrites
 
 logger = logging.getLogger("ormcache")
 
@@ -61,6 +63,7 @@ class Invalidation:
         self._rosters: dict[bytes, bytes] = {}
         """By key of a lists stamp, the roster of the stamps that were marked in its table."""
         self._noted: Noted | None = None
+        self._remembered: list[bytes] = []
 
     def mark(self, pending: Pending) -> None:
         """Mark every cell a transaction touches, while it holds the locks of its rows.
@@ -84,7 +87,7 @@ class Invalidation:
         """The same for what has been written already, by somebody else."""
 
         def put(keys: list[bytes]) -> None:
-            if in_transaction:
+            if in_transaction and not outbox.is_private(self._connection):
                 # A rollback would take the entry with it, but not what it is about.
                 raise StoreError("inside a transaction it cannot be noted for later")
             self._put(keys)
@@ -99,7 +102,8 @@ class Invalidation:
                 TableChanges(
                     runtime.current().keys(self._database, name),
                     writes,
-                    writes.table.roster_on(self._connection.vendor) if writes.table else None,
+                    self._roster(writes),
+                    self._connection,
                 )
                 for name, writes in pending.tables.items()
             ]
@@ -113,20 +117,41 @@ class Invalidation:
                 if keys:
                     put(keys)
         except Exception as error:
+            interrupts.pass_on(error)
             raise InvalidationFailed(
                 f"The write was not committed: it could not be invalidated ({error}), and readers "
                 "would have been served old data."
             ) from error
 
+    def _roster(self, writes: TableWrites) -> Roster | None:
+        """The partitions whose stamps are kept in this database."""
+        table = writes.table
+        if table is None:
+            return None
+        try:
+            catalog.learns(self._database, table, self._connection)
+        except Exception as error:
+            interrupts.pass_on(error)
+            logger.warning("ormcache.catalog.unknown: %s: %s", table.name, error)
+            writes.write_all()
+        if not names_rows(self._database, table):
+            # Two spellings of a key are one row, and nobody knows which.
+            writes.write_all()
+        return roster_in(self._database, self._connection.vendor, table)
+
     def _has_outbox(self) -> bool:
-        cache = runtime.current()
-        return cache.config.on_outage == OUTBOX and not outbox.is_private(self._connection)
+        return runtime.current().config.on_outage == OUTBOX
 
     def _put(self, keys: list[bytes], running_until: float = 0.0) -> None:
+        if outbox.is_private(self._connection):
+            outbox.remember(self._database, keys)
+            self._remembered = keys
+            return
         try:
             is_announced = outbox.is_announced(self._connection)
             entry = outbox.put(self._connection, keys, running_until)
         except Error as error:
+            interrupts.pass_on(error)
             raise StoreError(
                 f"the outbox took no note of it: {error}. Was manage.py migrate run for ormcache "
                 f"on the database {self._connection.alias!r}?"
@@ -189,6 +214,9 @@ class Invalidation:
         """
         noted, self._noted = self._noted, None
         marked, self._marked = self._marked, []
+        if self._remembered:
+            # Once more: whoever recalled it before the commit may have been too early.
+            outbox.remember(self._database, self._remembered)
         if noted is not None:
             # A server that refused the marks may still answer readers of this process, and one of
             # them may have found the outbox empty a moment before the commit.
@@ -213,7 +241,8 @@ class Invalidation:
         except StoreError:
             # The store has said what is wrong with it, once.
             counters["release_failed"] += 1
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             counters["release_failed"] += 1
             logger.exception("ormcache.release.failed")
 
@@ -221,6 +250,7 @@ class Invalidation:
         try:
             return outbox.settle(self._connection, noted.entry, noted.keys)
         except Exception as error:
+            interrupts.pass_on(error)
             logger.warning("ormcache.outbox.unsettled: %s", error)
             return noted.entry
 
@@ -233,6 +263,7 @@ class Invalidation:
         try:
             outbox.announce(self._connection, noted.entry)
         except Exception as error:
+            interrupts.pass_on(error)
             logger.debug("ormcache.outbox.unannounced: %s", error)
 
 
@@ -246,7 +277,8 @@ class Touching:
         """Note the stamps; those of the whole table when they cannot be worked out."""
         try:
             found = list(stamps)
-        except Exception:
+        except Exception as error:
+            interrupts.pass_on(error)
             logger.exception("ormcache.invalidation.coarse: %s", changes.keys.table)
             found = [(changes.keys.generation, None), (changes.keys.lists, None)]
         for stamp, pk in found:

@@ -20,8 +20,9 @@ from django.apps import apps
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache import runtime
-from ormcache.coherence.writer import MARK_MS, new_token
+from ormcache import interrupts, runtime
+from ormcache.cells import new_left_token
+from ormcache.coherence.writer import MARK_MS
 from ormcache.databases import set_apart
 from ormcache.stats import counters
 
@@ -47,6 +48,32 @@ def is_private(connection: Any) -> bool:
     """Whether the database lives in this process's memory: no other connection reaches it, so it
     has no outbox."""
     return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())
+
+
+# Of databases in memory, by label: what their outbox would hold.
+_remembered: dict[str, set[bytes]] = {}
+
+
+def remember(database: str, keys: Sequence[bytes]) -> None:
+    """Keep cells to invalidate in the process, which is as good as in a database of its own."""
+    kept = _remembered.setdefault(database, set())
+    kept.update(keys)
+    counters["outbox_put"] += 1
+    # What this process believes was found out before.
+    runtime.current().store.contact += 1
+
+
+def recall(database: str) -> None:
+    """Invalidate what was kept in the process. Raises ``StoreError``, and keeps it then."""
+    keys = _remembered.pop(database, None)
+    if not keys:
+        return
+    try:
+        _invalidate(sorted(keys))
+    except BaseException:
+        _remembered.setdefault(database, set()).update(keys)
+        raise
+    counters["outbox_replayed"] += 1
 
 
 def put(connection: BaseDatabaseWrapper, keys: Sequence[bytes], running_until: float = 0.0) -> int:
@@ -140,12 +167,6 @@ def own_connection(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrap
         other.close()
 
 
-def exists(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the database has the table of the outbox."""
-    with connection.cursor() as cursor:
-        return _model()._meta.db_table in connection.introspection.table_names(cursor)
-
-
 def replay(connection: BaseDatabaseWrapper) -> int:
     """Invalidate what the waiting entries name. Returns how many there were.
 
@@ -194,6 +215,7 @@ def _write(cursor: Any, sql: str, params: list[Any]) -> bool:
     try:
         cursor.execute(sql, params)
     except Error as error:
+        interrupts.pass_on(error)
         # What stays is replayed again, here or elsewhere, until somebody may write.
         logger.debug("ormcache.outbox.kept: %s", error)
         return False
@@ -201,10 +223,11 @@ def _write(cursor: Any, sql: str, params: list[Any]) -> bool:
 
 
 def _invalidate(keys: list[bytes]) -> None:
-    """The marks are left to expire. A writer may have taken the old row for the committed one and
-    marked too little by it: nothing may be filled until its own, older marks are over."""
+    """The marks are left to expire, and say so: no list waits for them. A writer may have taken
+    the old row for the committed one and marked too little by it: nothing may be filled until its
+    own, older marks are over."""
     writer = runtime.current().writer
-    token = new_token()
+    token = new_left_token()
     for start in range(0, len(keys), _BATCH):
         writer.mark(token, keys[start : start + _BATCH], ttl_ms=MARK_MS)
 

@@ -19,7 +19,7 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from ormcache import databases, keys, labels, runtime
+from ormcache import databases, interrupts, keys, labels, runtime
 from ormcache.exceptions import Uncacheable
 from ormcache.stats import counters
 from ormcache.writes import questions
@@ -165,6 +165,7 @@ class Sight:
         try:
             return keys.view_token(view(self._connection))
         except Exception as error:
+            interrupts.pass_on(error)
             logger.warning("ormcache.view.failed: %r", error)
             raise Uncacheable(f'ORMCACHE["VIEW"] failed: {error!r}') from error
 

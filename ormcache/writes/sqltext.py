@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from ormcache.writes.sqlschema import changes_everything
 from ormcache.writes.sqltokens import all_words, identifiers, tokens, words_of
 
 
@@ -68,6 +69,10 @@ class Statement:
     """Another database may be used from now on."""
     begins: bool = False
     """A transaction may be open when the text, which writes, is over."""
+    commits: bool = False
+    """On MySQL it may commit the running transaction."""
+    everything: bool = False
+    """It may change what rows hold, or which are seen, of tables that it does not name."""
     exact: Exact | None = None
 
 
@@ -119,11 +124,21 @@ def _parse(sql: str) -> Statement:
     settings = _settings(sql, parts, holds_code=holds_code)
     if kind in _WRITING:
         names = all_words(sql) if holds_code else identifiers(found or (), sql)
-        truncates, begins = any(map(_truncates, parts)), _begins(sql, parts, found is None)
-        return Statement(kind, names, truncates, begins=begins, **settings)
+        return Statement(
+            kind,
+            names,
+            any(map(_truncates, parts)),
+            begins=_begins(sql, parts, found is None),
+            commits=any(map(_commits, parts)),
+            everything=changes_everything(
+                parts, names, is_code=found is None or _runs_code(parts)
+            ),
+            **settings,
+        )
+    commits = kind is Kind.SESSION and any(map(_commits, parts))
     if kind is Kind.READ and (settings["isolation"] or settings["visibility"]):
         kind = Kind.SESSION
-    return Statement(kind, **settings)
+    return Statement(kind, commits=commits, **settings)
 
 
 def _disputed_kind(sql: str, parts: list[list[str]]) -> Kind:
@@ -169,6 +184,11 @@ _ANYWHERE = frozenset(
     word.casefold() for word in (*_WRITES, *_CHANGES, "INTO", "COPY", "LOAD", "REFRESH", "PREPARE")
 )
 # A word of a write, and a word of MySQL's string and number functions.
+_COMMITS_NOTHING = frozenset(
+    "SELECT INSERT UPDATE DELETE REPLACE WITH VALUES TABLE SHOW EXPLAIN DESCRIBE DESC HANDLER HELP"
+    " USE KILL SIGNAL RESIGNAL GET SAVEPOINT RELEASE ROLLBACK COMMIT PREPARE DEALLOCATE DO"
+    " PRAGMA ATTACH DETACH DISCARD".split()
+)
 _FUNCTIONS = frozenset("INSERT REPLACE TRUNCATE".split())
 
 _LONE_SELECT = re.compile(r"[\s(]*+SELECT\b[^;]*+\Z", re.IGNORECASE)
@@ -275,6 +295,20 @@ def _truncates(words: list[str]) -> bool:
     # ALTER TABLE … DROP COLUMN … CASCADE leaves the rows of other tables alone.
     drops = words[0] != "ALTER" and "DROP" in words and "CASCADE" in words
     return drops or "TRUNCATE" in words
+
+
+def _commits(words: list[str]) -> bool:
+    """Whether MySQL may commit the running transaction with a statement: with all but these."""
+    verb, second = words[0], words[1] if len(words) > 1 else ""
+    if verb == "SET":
+        return second == "PASSWORD" or "DEFAULT" in words[1:3]
+    if verb == "LOAD":
+        return second not in ("DATA", "XML")
+    return verb not in _COMMITS_NOTHING
+
+
+def _runs_code(parts: list[list[str]]) -> bool:
+    return any(words[0] in ("CALL", "DO", "PREPARE", "EXECUTE") for words in parts)
 
 
 def _holds_code(words: list[str]) -> bool:

@@ -6,7 +6,7 @@ From the first sign on that they read differently, every word may be anything: s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _LETTER = r"A-Za-z_\x80-\U0010ffff"
 _WORD = rf"[{_LETTER}0-9$]++"
@@ -54,6 +54,21 @@ def tokens(sql: str) -> list[str] | None:
     return [token for token in found if token[:2] not in ("--", "/*")]
 
 
+DISPUTED = "\0"
+
+
+def tokens_in_turn(sql: str) -> Iterator[str]:
+    """The tokens of ``sql`` one by one, as ``tokens`` gives them; from where databases read it
+    differently only ``DISPUTED``."""
+    for found in _TOKEN.finditer(sql):
+        token = found[0]
+        if _is_disputed(token):
+            yield DISPUTED
+            return
+        if token[:2] not in ("--", "/*"):
+            yield token
+
+
 def _is_disputed(token: str) -> bool:
     first = token[0]
     if first == "'":
@@ -89,6 +104,9 @@ def identifiers(found: Iterable[str], sql: str) -> frozenset[str]:
             _add(names, token[1:-1].replace('""', '"'))
         elif first == "`":
             _add(names, token[1:-1])
+        elif first == "'" and 2 < len(token) <= _NAME_CHARS:
+            # SQLite takes a string for a name where only a name can be.
+            _add(names, token[1:-1].replace("''", "'"))
         elif first.isalnum() or first in "_$" or first >= "\x80":
             names.add(token.casefold())
     for name in _BRACKETED.findall(sql):

@@ -12,14 +12,19 @@ from functools import lru_cache
 from typing import Any
 
 from ormcache import runtime
+from ormcache.catalog import catalog
+from ormcache.databases import forget_answers, untransactional
+from ormcache.modelset import forget_with_models
 from ormcache.stats import counters
-from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
+from ormcache.writes.noting import note_update
+from ormcache.writes.pending import Pending, TableWrites
 from ormcache.writes.sqltext import Exact, Kind, Statement, is_setting, parse
 from ormcache.writes.transaction import ConnectionState, own_atomic
 from ormcache.writes.watched import (
-    by_identifier,
+    WatchList,
     deleted_with,
     truncated_with,
+    watch_list,
     watched_tables,
 )
 
@@ -36,11 +41,14 @@ class Watch:
     def __call__(
         self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
+        state = self._state
+        if state.pending is not None or state.unseen:
+            state.look()
         text = sql if type(sql) is str else _text(sql, context["cursor"].cursor)
         statement = parse(text)
         if statement.kind is Kind.READ:
             return execute(sql, params, many, context)
-        returning = self._state.returning
+        returning = state.returning
         extended = returning.extend(sql) if returning is not None and sql is text else None
 
         def run() -> Any:
@@ -65,12 +73,14 @@ class Watch:
         tables = _tables(statement) if statement.kind in (Kind.WRITE, Kind.SCHEMA) else None
         if not tables:
             yield
-        elif state.in_transaction:
-            note(state.writes(), statement, tables, None)
+        elif state.in_transaction and not state.is_begun_unseen:
+            note(state.writes(), statement, text, tables, None)
             yield
         else:
+            if state.in_transaction:
+                note(state.writes(), statement, text, tables, None)
             alone = Pending()
-            note(alone, statement, tables, None)
+            note(alone, statement, text, tables, None)
             with state.committing_statement(alone):
                 yield
 
@@ -83,6 +93,9 @@ class Watch:
         if statement.visibility:
             _see_change(state, statement, params)
         kind = statement.kind
+        if kind is Kind.SCHEMA and self._commits_implicitly():
+            # The engine of a table, say.
+            forget_answers()
         if kind is Kind.BEGIN:
             result = self._committing(run) if self._commits_implicitly() else run()
             state.begin_raw()
@@ -95,8 +108,12 @@ class Watch:
             finally:
                 state.sight.returns()
         if kind is Kind.SESSION:
-            return run()
-        return self._write(statement, text, run, params, cursor)
+            return self._committing(run) if self._may_commit(statement) else run()
+        try:
+            return self._write(statement, text, run, params, cursor)
+        finally:
+            if kind is Kind.SCHEMA:
+                catalog.forget(state.label)
 
     def _end(self, kind: Kind, text: str, run: Callable[[], Any]) -> Any:
         state = self._state
@@ -135,6 +152,18 @@ class Watch:
             state.after_commit()
         return result
 
+    def script(self, sql: str, run: Callable[[], Any]) -> Any:
+        """``executescript`` of SQLite: it commits what is open, and runs its statements then."""
+        statement, state = parse(sql), self._state
+        if statement.visibility:
+            _see_change(state, statement, None)
+        if statement.kind in (Kind.WRITE, Kind.SCHEMA):
+            note(state.writes(), statement, sql, _tables(statement), None)
+        try:
+            return self._committing(run)
+        finally:
+            state.settle_raw()
+
     def _write(
         self, statement: Statement, text: str, run: Callable[[], Any], params: Any, cursor: Any
     ) -> Any:
@@ -143,13 +172,15 @@ class Watch:
             # Tables, policies and schemas may now hide others or be hidden.
             state.sight.changes()
         tables = _tables(statement)
-        if text[: len(state.announced_verb)] == state.announced_verb:
-            tables -= state.announced
+        announced = state.announcement
+        run = self._marked_at_once(tables, run, cursor)
+        if announced is not None and announced.takes(text, tables, params):
+            tables -= {announced.table}
         if tables and not _TEMPORARY.isdisjoint(statement.identifiers):
             # It may hide the table of that name from this connection, and only from this one.
             state.sight.changes(is_told=state.connection.vendor != "mysql")
         if state.in_transaction or statement.begins:
-            note(state.writes(), statement, tables, params)
+            note(state.writes(), statement, text, tables, params)
         if statement.begins:
             # A transaction begun and perhaps ended within one text: both are provided for.
             state.begin_raw()
@@ -157,7 +188,7 @@ class Watch:
                 return self._committing(run)
             finally:
                 state.settle_raw()
-        if state.in_transaction and statement.kind is Kind.SCHEMA and self._commits_implicitly():
+        if state.in_transaction and self._may_commit(statement):
             return self._committing(run)
         if state.in_transaction or not tables:
             return run()
@@ -165,12 +196,38 @@ class Watch:
         if exact and exact.verb != "insert" and params is not None and " RETURNING " not in text:
             # Which lists it concerns is told by the rows it replaces, once it holds their locks.
             with own_atomic(state):
-                note(state.writes(), statement, tables, params)
+                note(state.writes(), statement, text, tables, params)
                 return run()
         alone = Pending()
-        note(alone, statement, tables, params)
+        note(alone, statement, text, tables, params)
         with state.committing_statement(alone, cursor):
             return run()
+
+    def _marked_at_once(
+        self, tables: frozenset[str], run: Callable[[], Any], cursor: Any
+    ) -> Callable[[], Any]:
+        """``run`` with marks of its own around it, for tables whose writes others see before the
+        end of the transaction, or without anybody seeing the end."""
+        state = self._state
+        if not tables or not state.in_transaction:
+            return run
+        if not state.is_begun_unseen:
+            tables &= untransactional(state.connection)
+        if not tables:
+            return run
+        alone = Pending()
+        for name in tables:
+            alone.table(name, watched_tables()[name].table).write_all()
+
+        def marked() -> Any:
+            with state.committing_statement(alone, cursor):
+                return run()
+
+        return marked
+
+    def _may_commit(self, statement: Statement) -> bool:
+        """Whether a statement may commit the running transaction."""
+        return self._commits_implicitly() and (statement.commits or statement.kind is Kind.SCHEMA)
 
     def _commits_implicitly(self) -> bool:
         """Whether a change of the schema, or BEGIN, would commit what is open."""
@@ -205,45 +262,54 @@ _TELLING = frozenset({"postgresql", "sqlite"})
 """Databases that are asked by name for what a statement sets; MySQL is asked for everything."""
 
 
-def note(pending: Pending, statement: Statement, tables: frozenset[str], params: Any) -> None:
+def note(
+    pending: Pending, statement: Statement, sql: str, tables: frozenset[str], params: Any
+) -> None:
     """Add to ``pending`` what the statement writes; without ``params`` its rows are unknown."""
     exact = statement.exact
     for name in tables:
         counters["unannounced_write"] += 1
         watched = watched_tables()[name]
         writes = pending.table(name, watched.table)
-        if watched.table is None:
+        if writes.table is None:
+            if watched.has_cells:
+                writes.write_all()
             continue
-        if exact is None or exact.table.casefold() != name.casefold():
+        if exact is None:
+            note_update(writes, sql, params)
+        elif exact.table.casefold() != name.casefold():
             writes.write_all()
         elif exact.verb == "insert":
             writes.insert_unknown()
-        elif params is None or not _note_rows(writes, exact, params):
+        elif exact.verb == "update":
+            note_update(writes, sql, params)
+        elif params is None or not _note_deletes(writes, exact, params):
             writes.write_all()
 
 
-def _note_rows(writes: TableWrites, exact: Exact, params: Any) -> bool:
-    """Note the rows a statement names by primary key; false if it does not."""
+def _note_deletes(writes: TableWrites, exact: Exact, params: Any) -> bool:
+    """Note the rows a DELETE names by primary key; false if it does not."""
     table = writes.table
     assert table is not None
-    if exact.column != table.pk_column or table.pk_column in exact.set_columns:
-        return False
     named = tuple(params)[exact.first_param : exact.first_param + exact.count]
     pks = [table.normalise(pk) for pk in named]
-    if len(pks) != exact.count or any(pk is None for pk in pks):
+    if exact.column != table.pk_column or len(pks) != exact.count or None in pks:
         return False
     for pk in pks:
-        if exact.verb == "delete":
-            writes.delete_row(pk)
-        else:
-            writes.write_row(pk, dict.fromkeys(exact.set_columns, UNKNOWN))
+        writes.delete_row(pk)
     return True
 
 
-@lru_cache(maxsize=1024)
 def _tables(statement: Statement) -> frozenset[str]:
     """The watched tables a statement may write."""
-    known = by_identifier()
+    if statement.everything:
+        return frozenset(watched_tables())
+    return _remembered_tables(statement, watch_list())
+
+
+@lru_cache(maxsize=1024)
+def _remembered_tables(statement: Statement, watched: WatchList) -> frozenset[str]:
+    known = watched.identifiers
     if statement.exact is not None:
         named = frozenset(known.get(statement.exact.table.casefold(), ()))
         # The other identifiers of an exact statement are columns of the same table.
@@ -260,9 +326,8 @@ def _tables(statement: Statement) -> frozenset[str]:
     return deleted_with(named)
 
 
-def forget() -> None:
-    """The set of installed models changed."""
-    _tables.cache_clear()
+forget = _remembered_tables.cache_clear
+forget_with_models(forget)
 
 
 def _text(sql: Any, cursor: Any) -> str:

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
-from django.db import Error, transaction
+from django.db import DatabaseError, Error, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache import databases, labels
+from ormcache import databases, drivers, interrupts, labels
+from ormcache.catalog import catalog
 from ormcache.writes.errors import InvalidationFailed
 from ormcache.writes.invalidation import Invalidation
+from ormcache.writes.noting import Announcement
 from ormcache.writes.pending import Pending
+from ormcache.writes.results import until_read
 from ormcache.writes.returning import Returning
 from ormcache.writes.sight import Sight
+from ormcache.writes.unseen import Unseen
+from ormcache.writes.watched import watched_tables
 
 logger = logging.getLogger("ormcache")
 
@@ -42,12 +48,13 @@ class ConnectionState:
     """What the cache knows of one connection; see ``hooks.state_of``."""
 
     __slots__ = (
+        "__weakref__",
         "_committing",
         "_isolation",
+        "_isolation_inside",
         "_primary",
         "_raw_transaction",
-        "announced",
-        "announced_verb",
+        "announcement",
         "connection",
         "cursors",
         "pending",
@@ -55,20 +62,20 @@ class ConnectionState:
         "sight",
         "statements",
         "unfinished",
+        "unseen",
     )
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
-        self.announced: frozenset[str] = frozenset()
-        """Tables whose running statement has been announced precisely."""
-        self.announced_verb = ""
-        """How that statement begins: what fields do while it is made is not announced with it."""
+        self.announcement: Announcement | None = None
+        """Set while the statement of an announced write is made and run."""
         self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
         """Cursors of SQLite that are neither closed nor forgotten; see ``sees_newest``."""
         self.unfinished: weakref.WeakKeyDictionary[Any, list[Invalidation]]
         self.unfinished = weakref.WeakKeyDictionary()
-        """Marks of statements of SQLite that return rows, by cursor: they commit when the last
-        row is fetched or the cursor is closed. Those of a forgotten cursor expire."""
+        """Marks of statements that are not over when they return, by cursor: on SQLite those that
+        return rows, on MySQL those with more results than one. They are over when the last row
+        is fetched or the cursor is closed. Those of a forgotten cursor expire."""
         self.returning: Returning | None = None
         """Set while the rows of the running statement are asked for."""
         self.statements: dict[Any, Any] = {}
@@ -83,16 +90,20 @@ class ConnectionState:
         driver = self.connection.connection
         self.pending: Pending | None = None
         self.sight.forget()
+        self.unseen = Unseen()
         self._committing: Invalidation | None = None
         self._raw_transaction = False
         self._primary: bool | None = None
         self._isolation = _CHANGED if driver is not None and driver in _isolated else None
+        self._isolation_inside: str | None = None
+        """That of the running transaction, asked of each."""
 
     def connected(self) -> None:
         """Django has just connected, with settings of its own."""
         if self.connection.vendor == "mysql":
             # It sets the isolation level by a statement; that one is asked for, not feared.
             _isolated.discard(self.connection.connection)
+            drivers.watch_transactions(self.connection)
         self.forget()
 
     @property
@@ -110,12 +121,42 @@ class ConnectionState:
 
     @property
     def in_transaction(self) -> bool:
-        connection = self.connection
-        return (
-            connection.in_atomic_block
-            or self._raw_transaction
-            or (connection.connection is not None and not connection.autocommit)
+        return self._is_django_in_transaction or (
+            self.connection.connection is not None and self._is_driver_in_transaction
         )
+
+    @property
+    def is_begun_unseen(self) -> bool:
+        """Whether the driver is in a transaction that nobody saw begin: nobody may see it end."""
+        return (
+            not self._is_django_in_transaction
+            and not self._raw_transaction
+            and self.connection.connection is not None
+            and self._is_driver_in_transaction
+        )
+
+    @property
+    def _is_django_in_transaction(self) -> bool:
+        connection = self.connection
+        return connection.in_atomic_block or (
+            connection.connection is not None and not connection.autocommit
+        )
+
+    @property
+    def _is_driver_in_transaction(self) -> bool:
+        found = drivers.in_transaction(self.connection)
+        return self._raw_transaction if found is None else found
+
+    def look(self) -> None:
+        """See whether a transaction has ended on the driver, where nobody saw it. To be called
+        when something was written."""
+        if self._is_django_in_transaction or not drivers.is_idle(self.connection):
+            return
+        pending, self.pending = self.pending, None
+        self._raw_transaction = False
+        if pending is not None and pending.tables:
+            self.unseen.keep(Invalidation(self.label, self.connection), pending)
+        self.unseen.settle(self.label, self.connection)
 
     def writes(self) -> Pending:
         """The writes of the running transaction, to be added to."""
@@ -128,11 +169,25 @@ class ConnectionState:
         if self.pending is not None and any(name in self.pending.tables for name in tables):
             return False
         try:
+            if self.unseen:
+                return False
             # Only once connected it is known what a pool has handed out.
-            return self._is_primary() and self.sight.may_read(tables) and self.sees_newest()
+            sees = self._is_primary() and self.sight.may_read(tables) and self.sees_newest()
+            return sees and self._knows(tables)
         except Exception as error:
+            interrupts.pass_on(error)
             logger.debug("ormcache.fill.refused: %s", error)
             return False
+
+    def _knows(self, tables: Iterable[str]) -> bool:
+        """Whether what is to be stored rests on what is known of the columns of the tables. When
+        something new is learned the next read will."""
+        known, learned = watched_tables(), False
+        for name in tables:
+            table = known[name].table if name in known else None
+            if table is not None:
+                learned |= catalog.learns(self.label, table, self.connection)
+        return not learned
 
     def _is_primary(self) -> bool:
         if self._primary is None:
@@ -150,22 +205,36 @@ class ConnectionState:
         return not self._old_snapshot()
 
     def isolation(self) -> str:
-        """The isolation level of the connection, as ``databases.isolation`` names it."""
-        if self._isolation is None:
-            self._isolation = databases.isolation(self.connection)
-        return self._isolation
+        """The isolation level of the connection, as ``databases.isolation`` names it. Asked for
+        in each transaction, as it may be set on the driver."""
+        level = self._known_isolation
+        if level is None:
+            level = databases.isolation(self.connection)
+            if self.in_transaction:
+                self._isolation_inside = level
+            else:
+                self._isolation = level
+        return level
+
+    @property
+    def _known_isolation(self) -> str | None:
+        if self._isolation == _CHANGED or not self.in_transaction:
+            return self._isolation
+        return self._isolation_inside
 
     @property
     def asks_isolation(self) -> bool:
         """Whether the isolation level decides what may be stored, and is not known yet."""
         vendor = self.connection.vendor
         by_level = vendor == "mysql" or (self.in_transaction and vendor != "sqlite")
-        return by_level and self._isolation is None
+        return by_level and self._known_isolation is None
 
     def _old_snapshot(self) -> str:
         """Why the next statement may see something else than the newest commits; empty when it
         surely sees them, or when the isolation level matters and was not asked for yet."""
-        vendor, level = self.connection.vendor, self._isolation
+        if self.is_begun_unseen or self._is_pipelined:
+            return "a transaction begun on the driver may see an old snapshot"
+        vendor, level = self.connection.vendor, self._known_isolation
         if vendor == "sqlite":
             if self.in_transaction:
                 return "a transaction of SQLite may see an old snapshot"
@@ -197,19 +266,39 @@ class ConnectionState:
         if self.pending is None:
             return
         self._committing = Invalidation(self.label, self.connection)
-        self._committing.mark(self.pending)
+        if self._is_pipelined:
+            # COMMIT will be sent, and nobody knows when it is done.
+            self._committing.mark_statement(self.pending)
+        else:
+            self._committing.mark(self.pending)
 
     def after_commit(self, *, committed: bool = True) -> None:
         """The outcome is known, a rollback perhaps: release the marks."""
         self.sight.ends()
-        self.pending = None
+        pending, self.pending = self.pending, None
         committing, self._committing = self._committing, None
+        if self.connection.connection is not None and self._is_pipelined:
+            # COMMIT was sent, and that is all.
+            if pending is not None and committing is not None:
+                self.unseen.keep(committing, pending)
+            return
         if committing is not None:
             committing.release(committed=committed)
+        if self.unseen:
+            self.unseen.release(committed=committed)
+
+    @property
+    def _is_pipelined(self) -> bool:
+        return self.connection.connection is not None and drivers.is_pipelined(self.connection)
 
     def begin_raw(self) -> None:
         """``BEGIN`` went through a cursor: Django does not know of the transaction."""
         self._raw_transaction = True
+        self._isolation_inside = None
+
+    def begins(self) -> None:
+        """Django begins a transaction."""
+        self._isolation_inside = None
 
     def settle_raw(self) -> None:
         """After a text that may have begun a transaction and ended it: the driver knows, but not
@@ -224,6 +313,7 @@ class ConnectionState:
 
     def end_raw(self) -> None:
         self._raw_transaction = False
+        self._isolation_inside = None
 
     @contextmanager
     def committing_statement(self, pending: Pending, cursor: Any = None) -> Iterator[None]:
@@ -236,36 +326,67 @@ class ConnectionState:
         try:
             yield
         except Exception as error:
-            if not _outcome_unknown(error):
-                invalidation.release(committed=False)
+            if is_refusal(self.connection, error):
+                # Of several statements some may have been committed, and of MyISAM's some rows.
+                invalidation.release(committed=self.connection.vendor == "mysql")
             raise
-        if self.connection.vendor == "sqlite" and getattr(cursor, "description", None):
-            self.unfinished.setdefault(cursor, []).append(invalidation)
+        if self._stays_open(cursor):
+            self._keep_open(cursor, invalidation)
+        elif self._is_pipelined or self.is_begun_unseen:
+            self.unseen.keep(invalidation, pending)
         else:
             invalidation.release()
 
+    def _stays_open(self, cursor: Any) -> bool:
+        """Whether a statement goes on after it has returned, until its cursor is at its end."""
+        if self.connection.vendor == "sqlite":
+            return bool(getattr(cursor, "description", None))
+        return cursor is not None and drivers.has_more_results(self.connection)
+
+    def _keep_open(self, cursor: Any, invalidation: Invalidation) -> None:
+        self.unfinished.setdefault(cursor, []).append(invalidation)
+        if self.connection.vendor == "mysql":
+            reference = weakref.ref(cursor)
+
+            def over() -> None:
+                if (read := reference()) is not None:
+                    self.cursor_closed(read)
+
+            until_read(cursor, over, partial(is_refusal, self.connection))
+
     def cursor_closed(self, cursor: Any) -> None:
-        """A cursor of SQLite is closed, and with it what it had not fetched is committed."""
+        """A cursor is closed, and with it what it had not fetched is committed."""
         self.cursors.discard(cursor)
         for invalidation in self.unfinished.pop(cursor, ()):
             invalidation.release()
 
     @contextmanager
-    def announcing(self, verb: str, *tables: str) -> Iterator[None]:
-        """Around one statement, which begins with ``verb``, whose effect is noted elsewhere."""
-        before = self.announced, self.announced_verb
-        self.announced, self.announced_verb = frozenset(tables), verb
+    def announcing(self, announcement: Announcement) -> Iterator[None]:
+        """Around the statement of a write that is noted by who announces it."""
+        before, self.announcement = self.announcement, announcement
         try:
             yield
         finally:
-            self.announced, self.announced_verb = before
+            self.announcement = before
 
 
-def _outcome_unknown(error: Exception) -> bool:
-    from django.db import DataError, Error, IntegrityError, NotSupportedError, ProgrammingError
+def is_refusal(connection: BaseDatabaseWrapper, error: Exception) -> bool:
+    """Whether an error says that the server has refused the statement.
 
-    known = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
-    return isinstance(error, Error) and not isinstance(error, known)
+    Only the driver knows: of a time limit, of an error of another execute wrapper, of a lost
+    connection nobody can tell what the server goes on to do.
+    """
+    driver: Any = connection.Database  # type: ignore[attr-defined]
+    cause = error if isinstance(error, driver.Error) else error.__cause__
+    known = (
+        driver.IntegrityError,
+        driver.ProgrammingError,
+        driver.DataError,
+        driver.NotSupportedError,
+    )
+    if not isinstance(error, (DatabaseError, driver.Error)) or not isinstance(cause, known):
+        return False
+    return not interrupts.is_interrupted(error)
 
 
 def own_atomic(state: ConnectionState) -> AbstractContextManager[Any]:

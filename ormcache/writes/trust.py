@@ -16,15 +16,15 @@ rules together keep the promise during an outage that some do not notice.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ormcache import runtime
+from ormcache import interrupts, runtime
 from ormcache.conf import OUTBOX
 from ormcache.exceptions import StoreError
-from ormcache.writes import outbox
+from ormcache.locks import Claim, ExpiringLock
+from ormcache.writes import outbox, outboxtable
 from ormcache.writes.outbox import State
 from ormcache.writes.transaction import ConnectionState
 
@@ -37,6 +37,8 @@ _MINUTE = 60.0
 _PATIENCE = 2.0
 """Seconds a thread waits for another that looks, unless it is known that this takes long."""
 _CLEAR_EVERY = 5.0
+_LONGEST = 30.0
+"""Seconds for which one thread looks, or replays, before another may begin it once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,9 @@ class Trust:
 
     def __init__(self, store: Any) -> None:
         self._store = store
-        self._lock = threading.Lock()
-        self._looking = 0
-        """The thread that does."""
-        self._takes_long = False
-        self._has_table = False
+        self._lock = ExpiringLock(_LONGEST)
+        self._takes_long_until = 0.0
+        self._has_table = self._is_warned = False
         self._retry_at = self._clear_at = 0.0
         self._complain_at = -_MINUTE
         self.belief = Belief(store, -1, 0.0, 0.0, False)
@@ -84,19 +84,27 @@ class Trust:
         if may_hold:
             # Not under the lock: in a pool, who has the connection may be waiting for the lock.
             _connect(state.connection)
-        if not self._lock.acquire(blocking=False):
-            # Another thread looks already: what it has not refuted goes on until its time is over.
-            old = self.belief
-            if not old.is_alert and self._is_current(old, old.until):
-                return old
-            if not self._acquires_in_time():
-                raise StoreError("somebody is still looking into the outbox")
-        self._looking = threading.get_ident()
+        claim = Claim()
         try:
+            if not self._lock.take(claim):
+                # Another thread looks already: what it has not refuted goes on until its time is
+                # over.
+                old = self.belief
+                if not old.is_alert and self._is_current(old, old.until):
+                    return old
+                if not self._takes_in_time(claim):
+                    raise StoreError("somebody is still looking into the outbox")
             return self._renew(state, may_hold=may_hold)
+        except StoreError:
+            raise
+        except BaseException:
+            # An interrupt says nothing of the outbox.
+            self._retry_at = 0.0
+            raise
         finally:
-            self._looking, self._takes_long = 0, False
-            self._lock.release()
+            if self._lock.holder is claim:
+                self._takes_long_until = 0.0
+            self._lock.give_back(claim)
 
     def _renew(self, state: ConnectionState, *, may_hold: bool) -> Belief:
         old, now = self.belief, time.monotonic()
@@ -110,44 +118,67 @@ class Trust:
             now = time.monotonic()
         # Before the look: what is lost from now on, and the time it takes, count.
         contact, lasts = self._store.contact, outbox.CALM
-        found = self._look(state) if may_hold else State.EMPTY
-        if found is None:
-            found, lasts = State.EMPTY, _MINUTE
-        is_alert = found is not State.EMPTY
+        if may_hold:
+            is_alert = self._look(state) is not State.EMPTY
+        else:
+            outbox.recall(state.label)
+            is_alert = False
         self._retry_at = 0.0
         renew_at = now if is_alert else now + lasts * _RENEW
         self.belief = Belief(self._store, contact, renew_at, now + lasts, is_alert)
         return self.belief
 
-    def _acquires_in_time(self) -> bool:
+    def _takes_in_time(self, claim: Claim) -> bool:
         """Take the lock another look holds; false when that takes too long."""
-        # Not for oneself: a look may open a connection, and whoever is told of that may read.
-        if self._takes_long or self._looking == threading.get_ident():
-            return False
-        self._takes_long = not self._lock.acquire(timeout=_PATIENCE)
-        return not self._takes_long
+        until = time.monotonic() + _PATIENCE
+        while not self._lock.take(claim):
+            now, holder = time.monotonic(), self._lock.holder
+            if holder is None:
+                continue
+            # Not for oneself: a look may open a connection, and whoever is told of that may read.
+            if now < self._takes_long_until or holder.thread == claim.thread:
+                return False
+            if now >= until:
+                self._takes_long_until = now + _LONGEST
+                return False
+            over = holder.over
+            # Not to be kept by those who wait for it.
+            del holder
+            over.wait(until - now)
+        return True
 
     def _is_current(self, belief: Belief, until: float) -> bool:
         return belief.contact == self._store.contact and time.monotonic() < until
 
-    def _look(self, state: ConnectionState) -> State | None:
-        """What was found; ``None`` if there is no outbox."""
+    def _look(self, state: ConnectionState) -> State:
+        """What was found. An outbox that is not there is empty: writes were refused."""
         try:
             found = State.WAITING
-            if self._has_table and state.sees_newest():
+            if state.sees_newest():
+                if not self._finds_table(state.connection):
+                    return State.EMPTY
                 found = outbox.look(state.connection)
             is_due = found is not State.EMPTY and time.monotonic() >= self._clear_at
             if found is State.WAITING or is_due:
                 with outbox.own_connection(state.connection) as other:
-                    # Without the table nobody can have put anything: writes were refused.
-                    self._has_table = self._has_table or outbox.exists(other)
-                    return self._replay(other) if self._has_table else None
+                    return self._replay(other) if self._finds_table(other) else State.EMPTY
             return found
         except StoreError:
             raise
         except Exception as error:
+            interrupts.pass_on(error)
             self._complain(error)
             raise StoreError(f"the outbox could not be read: {error}") from error
+
+    def _finds_table(self, connection: Any) -> bool:
+        if not self._has_table:
+            self._has_table = outboxtable.exists(connection)
+            if not self._has_table and not self._is_warned:
+                self._is_warned = True
+                alias = connection.alias
+                text = f"{outboxtable.missing_text(alias)} {outboxtable.missing_hint(alias)}"
+                logger.warning("ormcache.outbox.missing: %s", text)
+        return self._has_table
 
     def _complain(self, error: Exception) -> None:
         """Nothing is cached while this lasts, and nobody is told by an error."""
@@ -160,7 +191,7 @@ class Trust:
         found = outbox.look(connection)
         if found is State.EMPTY:
             return found
-        self._takes_long = True
+        self._takes_long_until = time.monotonic() + _LONGEST
         replayed = outbox.replay(connection)
         if replayed:
             logger.warning("ormcache.outbox.replayed: %d entries", replayed)
@@ -200,6 +231,7 @@ def _connect(connection: Any) -> None:
     try:
         connection.ensure_connection()
     except Exception as error:
+        interrupts.pass_on(error)
         raise StoreError(f"the outbox cannot be reached: {error}") from error
 
 

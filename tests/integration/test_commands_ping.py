@@ -9,6 +9,8 @@ from pytest_django import Settings
 from tests.commands import run, run_json
 from tests.plugins.redis_server import RedisServer
 
+pytestmark = pytest.mark.django_db(databases=["default", "other"])
+
 
 def test_ping_reports_the_server(ormcache_redis: RedisServer) -> None:
     found = run_json("ping")

@@ -20,7 +20,7 @@ from ormcache import query, runtime
 from ormcache.models import OutboxEntry
 from ormcache.query.select import select
 from ormcache.stats import counters
-from ormcache.writes import outbox, trust
+from ormcache.writes import outbox, outboxtable, trust
 from ormcache.writes.errors import InvalidationFailed
 from tests.integration.outage import recover
 from tests.integration.test_processes import DJANGO, ROOT, python
@@ -70,6 +70,14 @@ def mend(wire: Wire) -> None:
 def rename(author: Author) -> None:
     author.name = "new"
     author.save()
+
+
+def test_no_list_waits_for_the_marks_of_a_replay(author: Author, cut: Wire) -> None:
+    rename(author)
+    before = counters["outbox_replayed"], counters["list_wait"]
+    mend(cut)
+    assert ("new", ["new"], 1) == read() == read()
+    assert (before[0] + 1, before[1]) == (counters["outbox_replayed"], counters["list_wait"])
 
 
 def test_a_write_commits_and_is_fresh_afterwards(author: Author, cut: Wire) -> None:
@@ -318,6 +326,17 @@ def test_without_its_table_writes_are_refused(author: Author, cut: Wire) -> None
             editor.create_model(OutboxEntry)
 
 
+def test_a_database_in_memory_keeps_its_notes_in_the_process(
+    author: Author, cut: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "is_private", lambda connection: True)
+    rename(author)
+    assert ("new", ["new"], 1) == read()
+    mend(cut)
+    assert ("new", ["new"], 1) == read() == read()
+    assert not OutboxEntry.objects.exists()
+
+
 def test_a_server_that_refuses_marks_is_believed_no_more(ormcache_redis: RedisServer) -> None:
     """It still answers reads, with values that could not be marked."""
     author = Author.objects.create(name="old", slug="a")
@@ -484,6 +503,6 @@ def test_no_outbox_is_asked_when_writes_are_refused(
     def never(*args: object) -> bool:
         raise AssertionError("it was asked")
 
-    for name in ("look", "exists", "replay"):
-        monkeypatch.setattr(outbox, name, never)
+    for owner, name in ((outbox, "look"), (outboxtable, "exists"), (outbox, "replay")):
+        monkeypatch.setattr(owner, name, never)
     assert ("old", ["old"], 1) == read()

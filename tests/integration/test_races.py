@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from ormcache import databases, runtime
-from ormcache.query import lists, pointers, rows
+from ormcache.query import asked, lists, rows
 from ormcache.stats import counters
 from ormcache.writes import invalidation
 from tests.integration.interleave import after, elsewhere, once
@@ -103,7 +103,7 @@ def test_a_write_between_a_lists_select_and_its_storing(
 ) -> None:
     if warm:
         Author.objects.filter(name__lt="o").order_by("name").exists()
-    after(monkeypatch, pointers.Pointers, "_select", once(lambda: rename(author, "zoe")))
+    after(monkeypatch, asked.Asked, "instances", once(lambda: rename(author, "zoe")))
     names()
     assert [] == names()
     assert [] == names()

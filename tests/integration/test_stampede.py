@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from django.db import connection
 from ormcache import cells, runtime
 from ormcache.coherence import flight
 from ormcache.exceptions import Unrepresentable
-from ormcache.query import lists, pointers
+from ormcache.query import asked, lists, pointers
 from ormcache.stats import counters
 from tests.integration.crowd import (
     LIST,
@@ -54,8 +53,9 @@ def author(ormcache_redis: RedisServer) -> Author:
 def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The threads of this test meet in Redis only, as processes do."""
 
-    def board(lease: bytes, lease_ms: int) -> flight.Flight:
-        return flight.Flight(lease, threading.get_ident(), float("inf"))
+    def board(own: flight.Flight, lease_ms: int) -> flight.Flight:
+        own.until = float("inf")
+        return own
 
     monkeypatch.setattr(flight, "_board", board)
 
@@ -80,6 +80,8 @@ def count_selects(
         done.append(1)
         step()
 
+    after(monkeypatch, asked.Asked, "instances", note)
+    # What revalidation asks instead.
     after(monkeypatch, pointers.Pointers, "_select", note)
     return done
 
@@ -369,7 +371,7 @@ def test_a_failing_query_leaves_nothing_behind(
         raise RuntimeError("the SQL fails")
 
     with monkeypatch.context() as patch:
-        after(patch, pointers.Pointers, "_select", fail)
+        after(patch, asked.Asked, "instances", fail)
         with pytest.raises(RuntimeError):
             names()
     assert not has_lease(ormcache_redis)
@@ -400,7 +402,7 @@ def test_a_reader_in_a_flight_waits_for_no_other(
     if held:
         put_lease(ormcache_redis)
     step = once_here(lambda: found.append(names()))
-    after(monkeypatch, pointers.Pointers, "_select", step)
+    after(monkeypatch, asked.Asked, "instances", step)
     waits = counters["list_wait"]
     other = LIST if not held else LIST.filter(active=True)
     assert ["old"] == [each.name for each in other.all()]
@@ -427,14 +429,12 @@ def test_a_child_does_not_wait_for_its_parents_threads(author: Author) -> None:
     read, write = os.pipe()
     flight._under_way[b"x"] = flight.Flight(b"x", -1, float("inf"))
     try:
-        with flight._lock:
-            child = os.fork()
-            if child == 0:
-                try:
-                    free = flight._lock.acquire(timeout=1) and not flight._under_way
-                    os.write(write, b"1" if free else b"0")
-                finally:
-                    os._exit(0)
+        child = os.fork()
+        if child == 0:
+            try:
+                os.write(write, b"0" if flight._under_way else b"1")
+            finally:
+                os._exit(0)
     finally:
         flight._under_way.clear()
     os.waitpid(child, 0)
@@ -501,3 +501,25 @@ def test_marks_that_stay_are_not_waited_out(
     timeouts = counters["list_wait_timeout"]
     assert ["old"] == Reading().result
     assert timeouts + 1 == counters["list_wait_timeout"]
+    # Nor is anybody else held up by the same marks.
+    waits = counters["list_wait"]
+    assert ["old"] == names() == Reading().result
+    assert waits == counters["list_wait"]
+
+
+@pytest.mark.parametrize("flying", [False, True], ids=["alone", "beside another thread"])
+def test_marks_that_are_left_to_expire_are_not_waited_out(
+    author: Author, ormcache_redis: RedisServer, flying: bool
+) -> None:
+    names()
+    rewrite(ormcache_redis, soft_in=60, cost=1)
+    entry = LIST._list_entry().entry
+    runtime.current().writer.mark(cells.new_left_token(), list(entry.stamps))
+    if flying:
+        flight._under_way[lease_key()] = flight.Flight(lease_key(), -1, time.monotonic() + 60)
+    waits = counters["list_wait"]
+    try:
+        assert ["old"] == names()
+    finally:
+        flight._under_way.clear()
+    assert waits == counters["list_wait"]

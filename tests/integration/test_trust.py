@@ -17,6 +17,7 @@ from django.db.backends.signals import connection_created
 from ormcache import runtime
 from ormcache.coherence.entry import Entry
 from ormcache.coherence.flight import Flights, Turn
+from ormcache.locks import Claim
 from ormcache.models import OutboxEntry
 from ormcache.query import lists
 from ormcache.stats import counters
@@ -271,12 +272,15 @@ def test_a_look_that_takes_long_is_waited_for_once(
 def test_a_process_forked_while_a_thread_looks(author: Author) -> None:
     trust = own_trust()
     connections.close_all()
-    with trust._lock:
-        child = os.fork()
-        if not child:
-            signal.alarm(5)
-            hits = counters["row_hit"]
-            os._exit(0 if ("old", 1) == (name(), counters["row_hit"] - hits) else 1)
+    claim = Claim()
+    assert trust._lock.take(claim)
+    claim.thread = -1
+    child = os.fork()
+    if not child:
+        signal.alarm(5)
+        hits = counters["row_hit"]
+        os._exit(0 if ("old", 1) == (name(), counters["row_hit"] - hits) else 1)
+    trust._lock.give_back(claim)
     assert 0 == os.waitpid(child, 0)[1]
 
 

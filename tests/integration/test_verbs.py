@@ -81,7 +81,7 @@ def test_a_timeout_ends_an_entry(tags: list[Tag], ormcache_redis: RedisServer) -
         assert 54_000 < client.pttl(key) <= 60_000
     list(Tag.objects.cache(key="forever", timeout=None))
     with ormcache_redis.client() as client:
-        (key,) = client.keys("*named:forever")
+        (key,) = client.keys("*named::forever")
         assert -1 == client.pttl(key)
 
 

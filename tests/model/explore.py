@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ormcache.cells import LEFT
 from tests.model import database, faults, server
 from tests.model.machine import Machine, Node, closure
 from tests.model.replay import Program, Setting, run
@@ -172,8 +173,11 @@ class Exploration:
             self._tokens.update(dict.fromkeys(self._drawn(node), number))
 
     def _drawn(self, start: Node) -> list[bytes]:
-        prefix = start.name.encode()
-        return [(prefix + b"%d" % n).rjust(server.TOKEN_SIZE, b".") for n in range(1, 100)]
+        drawn = [start.name.encode() + b"%d" % n for n in range(1, 100)]
+        size = server.TOKEN_SIZE
+        # Those of a replay begin with a word of their own.
+        left = [LEFT + each.rjust(size - len(LEFT), b".") for each in drawn]
+        return [each.rjust(size, b".") for each in drawn] + left
 
     def _warm_cells(self) -> Cells:
         cells: Cells = ()

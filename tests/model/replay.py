@@ -384,6 +384,7 @@ def _world(session: Session, setting: Setting) -> Iterator[None]:
             setattr(owner, name, value)
         runtime._current, connections["default"] = before[:2]
         flight._under_way.clear()
+        flight._outlasting = ()
         logging.disable(before[2])
         databases.forget_answers()
 

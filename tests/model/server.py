@@ -97,12 +97,11 @@ def stamp(cell: Found, now: int, fresh: bytes, px: int) -> tuple[Found, bytes]:
     if kind == b"W":
         assert found is not None
         return cell, found
-    ends = now + px if px else 0
+    ends = now + px
     if kind == b"S":
         assert cell is not None
         assert found is not None
-        # A stamp that never expires stays so.
-        return Cell(found, ends if cell.ends else 0), found
+        return Cell(found, max(cell.ends, ends)), found
     time = (now * 1000 % 2**32).to_bytes(STAMP_TIME, "big")
     made = fresh[: -2 * STAMP_TIME] + time + fresh[-STAMP_TIME:]
     return Cell(made, ends), made

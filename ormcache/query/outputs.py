@@ -1,0 +1,59 @@
+"""Whether what a query selects is loaded by Django's own code.
+
+An entry of values holds them as they were loaded. What a project's own code makes of a column may
+depend on more than the column: on the language, the time zone, the tenant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.exceptions import FieldError
+
+from ormcache.codec.fields import is_registered
+from ormcache.conversions import is_of_django, loads_plainly
+from ormcache.query.declared import is_declared
+from ormcache.query.grammar import class_path
+
+
+def conversion(query: Any) -> str:
+    """What a project's own code converts among the values of a query, in words; empty if nothing
+    that is not declared stable."""
+    for expression in _selected(query):
+        kind = type(expression)
+        if not is_declared(kind) and not (
+            is_of_django(kind.convert_value) and is_of_django(kind.get_db_converters)
+        ):
+            return f"{class_path(kind)} converts its values in a way of its own"
+        for field in _fields(expression):
+            if not loads_plainly(field, _is_stable):
+                return (
+                    f"{field} is loaded by code of its own, whose result may depend on more than "
+                    f"the column; declare {class_path(type(field))} with ormcache.query.stable "
+                    "if it does not"
+                )
+    return ""
+
+
+def _selected(query: Any) -> Iterator[Any]:
+    yield from query.select
+    yield from query.annotation_select.values()
+    for part in query.combined_queries:
+        yield from _selected(part)
+
+
+def _fields(expression: Any) -> Iterator[Any]:
+    target = getattr(expression, "target", None)
+    if target is not None:
+        yield target
+    try:
+        output = expression.output_field
+    except (AttributeError, FieldError):
+        return
+    if output is not None and output is not target:
+        yield output
+
+
+def _is_stable(kind: type) -> bool:
+    return is_declared(kind) or is_registered(kind)
