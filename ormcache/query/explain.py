@@ -166,6 +166,8 @@ def _switched_off(queryset: Any) -> list[str]:
         reasons.append("nocache() was called")
     if not runtime.current().config.enabled:
         reasons.append('ORMCACHE["ENABLED"] is False')
+    if queryset.query.is_empty():
+        reasons.append("it asks for nothing, and so the database is not asked either")
     if queryset.query.select_for_update:
         reasons.append("select_for_update() locks rows")
     if reason := own_compiler(connections[queryset.db].ops):

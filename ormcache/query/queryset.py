@@ -304,11 +304,15 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             # Not even the key is worth its time then.
             counters["store_down"] += 1
             return False
+        query = self.query
+        if query.is_empty():
+            # Django asks for nothing, and opens no connection.
+            return False
         connection = connections[self.db]
         if reason := own_compiler(connection.ops):
             count_uncached(Uncacheable(reason))
             return False
-        return not (self.query.select_for_update or connection.needs_rollback)
+        return not (query.select_for_update or connection.needs_rollback)
 
     def _primary(self) -> str:
         """The alias whose cells answer: that of the primary, if reads are routed to a replica."""
