@@ -11,13 +11,16 @@ from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.db import models
+from django.db.models.sql.query import Query
 
+from ormcache import backends
 from ormcache.conf import OUTBOX, Config, parse
 from ormcache.enrolment import is_glob, matching, patterns, refusal
 from ormcache.exceptions import Uncacheable
-from ormcache.managers import CacheManager
+from ormcache.managers import CachedQuerySet
 from ormcache.options import enrolment_of, options_of, read_mapping, read_options
 from ormcache.partitions import partition_kind
+from ormcache.query.genuine import overridden
 from ormcache.schema import is_cached, schema_of
 from ormcache.writes import outboxtable
 
@@ -54,16 +57,10 @@ def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
 
 
 def _check_alias(config: Config) -> list[checks.CheckMessage]:
-    if config.cache is None:
+    found = None if config.cache is None else backends.problem(config.cache)
+    if found is None:
         return []
-    if config.cache not in settings.CACHES:
-        text = f'ORMCACHE["CACHE"] names {config.cache!r}, but CACHES has no such alias.'
-        hint = f"It has {', '.join(sorted(settings.CACHES))}."
-    elif "django_redis" not in str(settings.CACHES[config.cache].get("BACKEND", "")):
-        text = f'ORMCACHE["CACHE"] names {config.cache!r}, which does not use django-redis.'
-        hint = 'Use an alias with the backend "django_redis.cache.RedisCache", or "URL".'
-    else:
-        return []
+    text, hint = found
     return [checks.Error(text, hint=f"{hint} {_docs('ormcache.E004')}", id="ormcache.E004")]
 
 
@@ -119,18 +116,34 @@ def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
                 id="ormcache.W002",
             )
         )
-    manager = model._meta.default_manager
-    if not isinstance(manager, CacheManager):
+    reason = _passed_by(model)
+    if reason:
         found.append(
             checks.Warning(
-                f"The default manager of {model._meta.label} is no CacheManager: what is read "
-                "through it is not cached.",
-                hint=f"Derive it from ormcache.managers.CacheManager. {_docs('ormcache.W003')}",
+                f"Lists read through the default manager of {model._meta.label} are not cached: "
+                f"{reason}.",
+                hint=_docs("ormcache.W003"),
                 obj=model,
                 id="ormcache.W003",
             )
         )
     return found
+
+
+def _passed_by(model: type[models.Model]) -> str:
+    """Why the querysets of a model's default manager pass the cache by; empty if they do not."""
+    manager: Any = model._meta.default_manager
+    try:
+        queryset = manager.get_queryset()
+    except Exception:
+        # It needs what a check has not, such as the tenant of a request.
+        return ""
+    kind: Any = type(queryset)
+    if not isinstance(queryset, CachedQuerySet):
+        return f"its get_queryset() gives a plain {kind.__name__}"
+    if type(queryset.query) is not Query:
+        return f"{type(queryset.query).__name__}, which makes their SQL, is not Django's own"
+    return overridden(kind, "list")
 
 
 def _check_partitions(model: type[models.Model]) -> list[checks.CheckMessage]:

@@ -46,9 +46,12 @@ class EntryOptions:
     timeout: Any = DEFAULT
     depends_on: tuple[Any, ...] = ()
     reset: bool = False
+    off: bool = False
+    """``nocache()``: the database answers, and nothing is filled."""
 
 
 PLAIN_OPTIONS = EntryOptions()
+NOCACHE = EntryOptions(off=True)
 
 
 # Pointers are no values, but the annotations beside them are.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -18,17 +19,17 @@ from django.db.models.query import (
 )
 
 from ormcache import interrupts, runtime
-from ormcache.conf import timeout_seconds
 from ormcache.databases import is_copy
 from ormcache.exceptions import Uncacheable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import analysis, fingerprint
-from ormcache.query.bypass import bypassed
+from ormcache.query.bypass import Bypass, bypassed
 from ormcache.query.explain import explain
 from ormcache.query.explanation import Explanation
 from ormcache.query.genuine import over_cached, overridden, own_compiler
 from ormcache.query.instances import builder
 from ormcache.query.lists import (
+    NOCACHE,
     PLAIN_OPTIONS,
     EntryOptions,
     ListEntry,
@@ -42,13 +43,13 @@ from ormcache.query.select import Row, as_loaded
 from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
+from ormcache.query.words import check_key, check_words, read_timeout
 from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.announce import insert, literal_pks, touching, updating
 from ormcache.writes.watched import schema_on, schema_or_none
 
 _M = TypeVar("_M", bound=models.Model)
-_LONGEST_KEY = 10_000
 
 
 class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
@@ -66,7 +67,6 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         _known_related_objects: dict[Any, Any]
         _prefetch_done: bool
         _prefetch_related_lookups: tuple[Any, ...]
-        _prefetch_related_objects: Any
 
     # The verbs
 
@@ -75,6 +75,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         key: str | None = None,
         timeout: Any = DEFAULT,
         depends_on: Any = (),
+        **wrong: Any,
     ) -> CachedQuerySet[_M]:
         """A clone with options for its list entry; this queryset is left as it is.
 
@@ -84,17 +85,10 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         a timedelta, ``None`` for no expiry. ``depends_on``: instances, models or querysets whose
         change invalidates the entry too. Raises ``TypeError`` or ``ValueError`` for anything else.
         """
-        if key is not None and not isinstance(key, str):
-            raise TypeError(f"cache(key=…) must be a string, not {type(key).__name__}.")
-        if key is not None and not 0 < len(key) <= _LONGEST_KEY:
-            raise ValueError(
-                f"cache(key=…) must have 1 to {_LONGEST_KEY} characters, not {len(key)}."
-            )
+        check_words(wrong)
+        check_key(key)
         if timeout is not DEFAULT:
-            try:
-                timeout = timeout_seconds(timeout)
-            except ValueError as error:
-                raise ValueError(f"cache(timeout=…) {error}") from None
+            timeout = read_timeout(timeout)
         declared = check_declared(depends_on, self._primary()) if depends_on != () else ()
         return self._with_options(EntryOptions(key, timeout, declared, self._cache_options.reset))
 
@@ -102,6 +96,10 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         """A clone that on evaluation runs the SQL and overwrites the cached list."""
         old = self._cache_options
         return self._with_options(EntryOptions(old.key, old.timeout, old.depends_on, True))
+
+    def nocache(self) -> CachedQuerySet[_M]:
+        """A clone that goes to the database, with all it prefetches, and fills nothing."""
+        return self._with_options(NOCACHE)
 
     def clean(self) -> None:
         """Drop this queryset's cached entry now. Runs no SQL, returns nothing."""
@@ -204,6 +202,10 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             self._result_cache = self._fetch()
         super()._fetch_all()
 
+    def _prefetch_related_objects(self) -> None:
+        with Bypass() if self._cache_options.off else nullcontext():
+            super()._prefetch_related_objects()  # type: ignore[misc]
+
     def _fetch(self) -> list[Any] | None:
         """The result, ``None`` if it is not cached."""
         kind: Any = self._iterable_class
@@ -295,7 +297,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             raise Uncacheable(f"{self.model._meta.label}.CacheMeta.lists is False")
 
     def _uses_cache(self) -> bool:
-        if bypassed.get():
+        if bypassed.get() or self._cache_options.off or not runtime.current().config.enabled:
             counters["bypassed"] += 1
             return False
         if _is_down():

@@ -13,7 +13,7 @@ from typing import Any
 
 from ormcache import runtime
 from ormcache.catalog import catalog
-from ormcache.databases import untransactional
+from ormcache.databases import forget_answers, untransactional
 from ormcache.modelset import forget_with_models
 from ormcache.stats import counters
 from ormcache.writes.noting import note_update
@@ -93,6 +93,9 @@ class Watch:
         if statement.visibility:
             _see_change(state, statement, params)
         kind = statement.kind
+        if kind is Kind.SCHEMA and self._commits_implicitly():
+            # The engine of a table, say.
+            forget_answers()
         if kind is Kind.BEGIN:
             result = self._committing(run) if self._commits_implicitly() else run()
             state.begin_raw()

@@ -103,6 +103,7 @@ class ConnectionState:
         if self.connection.vendor == "mysql":
             # It sets the isolation level by a statement; that one is asked for, not feared.
             _isolated.discard(self.connection.connection)
+            drivers.watch_transactions(self.connection)
         self.forget()
 
     @property
