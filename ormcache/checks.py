@@ -11,14 +11,16 @@ from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.db import models
+from django.db.models.sql.query import Query
 
 from ormcache import backends
 from ormcache.conf import OUTBOX, Config, parse
 from ormcache.enrolment import is_glob, matching, patterns, refusal
 from ormcache.exceptions import ConfigError, Uncacheable
-from ormcache.managers import CacheManager
+from ormcache.managers import CachedQuerySet
 from ormcache.options import enrolment_of, misspelt, options_of, read_mapping, read_options
 from ormcache.partitions import partition_kind
+from ormcache.query.genuine import overridden
 from ormcache.schema import is_cached, schema_of
 from ormcache.store.connect import open_url
 from ormcache.writes import outboxtable
@@ -164,18 +166,34 @@ def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
                 id="ormcache.W002",
             )
         )
-    manager = model._meta.default_manager
-    if not isinstance(manager, CacheManager):
+    reason = _passed_by(model)
+    if reason:
         found.append(
             checks.Warning(
-                f"The default manager of {model._meta.label} is no CacheManager: what is read "
-                "through it is not cached.",
-                hint=f"Derive it from ormcache.managers.CacheManager. {_docs('ormcache.W003')}",
+                f"Lists read through the default manager of {model._meta.label} are not cached: "
+                f"{reason}.",
+                hint=_docs("ormcache.W003"),
                 obj=model,
                 id="ormcache.W003",
             )
         )
     return found
+
+
+def _passed_by(model: type[models.Model]) -> str:
+    """Why the querysets of a model's default manager pass the cache by; empty if they do not."""
+    manager: Any = model._meta.default_manager
+    try:
+        queryset = manager.get_queryset()
+    except Exception:
+        # It needs what a check has not, such as the tenant of a request.
+        return ""
+    kind: Any = type(queryset)
+    if not isinstance(queryset, CachedQuerySet):
+        return f"its get_queryset() gives a plain {kind.__name__}"
+    if type(queryset.query) is not Query:
+        return f"{type(queryset.query).__name__}, which makes their SQL, is not Django's own"
+    return overridden(kind, "list")
 
 
 def _check_partitions(model: type[models.Model]) -> list[checks.CheckMessage]:

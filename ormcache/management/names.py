@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,14 +16,20 @@ from ormcache.schema import is_cached
 from ormcache.writes.hooks import state_of
 from ormcache.writes.watched import watched_tables
 
+logger = logging.getLogger("ormcache")
+
 Model = type[models.Model]
 
 
 def databases() -> dict[str, str]:
-    """One alias for each database, by the label it has in keys."""
+    """One alias for each database that can be reached, by the label it has in keys."""
     found: dict[str, str] = {}
     for alias in connections:
-        found.setdefault(state_of(connections[alias]).label, alias)
+        try:
+            found.setdefault(state_of(connections[alias]).label, alias)
+        except Exception as error:
+            # The others are worth looking at all the same.
+            logger.warning("ormcache.database.unreachable: %s: %s", alias, error)
     return found
 
 
