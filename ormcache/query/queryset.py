@@ -108,7 +108,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
         try:
             self._list_entry().drop()
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
 
     def execute(self) -> None:
         """Evaluate now, again if it was evaluated before. Returns nothing."""
@@ -154,7 +154,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
             else:
                 schema = None
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
             schema = None
         if schema is None:
             return super().get(*args, **kwargs)
@@ -186,7 +186,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
             interrupts.pass_on(error)
             # Django says best what is wrong with the expressions.
             if isinstance(error, Uncacheable):
-                count_uncached(error)
+                count_uncached(error, self.model)
             return run(*args, **kwargs)
         primary = self._primary()
         found: dict[str, Any] = read_data(
@@ -224,7 +224,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
             return self._fetch_values()
         if issubclass(kind, ModelIterable):
             return list(over_cached(kind)(self))
-        count_uncached(Uncacheable(f"{kind.__name__} is a shape of its own"))
+        count_uncached(Uncacheable(f"{kind.__name__} is a shape of its own"), self.model)
         return None
 
     def _cached_models(self) -> list[Any] | None:
@@ -236,7 +236,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
             if pks is None:
                 self._check_lists()
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
             return None
         return pointers.by_list() if pks is None else pointers.by_pks(pks)
 
@@ -263,7 +263,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
             structure, values = fingerprint.walk(self.query)
             primary = self._primary()
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
             return None
         walked = (structure, values, self.query)
         return read_data(
@@ -322,7 +322,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
             return False
         connection = connections[self.db]
         if reason := own_compiler(connection.ops):
-            count_uncached(Uncacheable(reason))
+            count_uncached(Uncacheable(reason), self.model)
             return False
         return not (self.query.select_for_update or connection.needs_rollback)
 
@@ -415,7 +415,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
             plan = analysis.plan(query, fingerprint.walk(query)[0])
         except Exception as error:
             if not isinstance(error, Uncacheable):
-                count_uncached(error)
+                count_uncached(error, self.model)
             return None
         if (
             query.where.contains_aggregate
