@@ -215,7 +215,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
             try:
                 on = self._resolved()
             except Exception as error:
-                count_uncached(error)
+                count_uncached(error, self.model)
                 return None
             return on._fetch()  # type: ignore[no-any-return]
         if kind is ModelIterable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.ecosystem.orders import ORDERS, in_order
 from tests.ecosystem.site import Site, require
-from tests.ecosystem.support import Support
+from tests.ecosystem.support import PASSES, Support
 
 MODELS = """
 
