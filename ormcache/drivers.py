@@ -6,6 +6,8 @@ statements whose answers are read later.
 
 from __future__ import annotations
 
+import re
+import weakref
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -31,8 +33,60 @@ def in_transaction(connection: BaseDatabaseWrapper) -> bool | None:
         if not driver.get_autocommit():
             return True
         status = getattr(driver, "server_status", None)
-        return None if status is None else bool(status & _IN_TRANSACTION)
+        if status is not None:
+            return bool(status & _IN_TRANSACTION)
+        begun: bool | None = getattr(driver, _BEGUN, None)
+        return begun
     return None
+
+
+def watch_transactions(connection: BaseDatabaseWrapper) -> None:
+    """Note what begins and ends a transaction on a driver that does not say (mysqlclient). All
+    that its cursors and its own methods send passes its ``query``, but for two."""
+    driver: Any = connection.connection
+    if connection.vendor != "mysql" or hasattr(driver, "server_status") or hasattr(driver, _BEGUN):
+        return
+    # Without a reference to the driver: in a cycle it would wait for the garbage collector.
+    reference, kind = weakref.ref(driver), type(driver)
+
+    def query(sql: Any) -> Any:
+        live = reference()
+        result = kind.query(live, sql)
+        if (begun := _begins(sql)) is not None:
+            setattr(live, _BEGUN, begun)
+        return result
+
+    def ending(end: Any) -> Any:
+        def ended() -> None:
+            live = reference()
+            end(live)
+            setattr(live, _BEGUN, False)
+
+        return ended
+
+    setattr(driver, _BEGUN, False)
+    driver.query = query
+    driver.commit, driver.rollback = ending(kind.commit), ending(kind.rollback)
+
+
+def _begins(sql: Any) -> bool | None:
+    """Whether a statement begins a transaction, or ends one; ``None`` for neither."""
+    head = bytes(sql[:_HEAD]) if isinstance(sql, bytes | bytearray) else str(sql)[:_HEAD].encode()
+    verb = _VERB.match(head)
+    if verb is None:
+        return None
+    if verb[1]:
+        return True
+    # A savepoint that is rolled back to ends nothing; a chain begins the next one.
+    return None if b" TO " in head.upper() else b"CHAIN" in head.upper()
+
+
+_BEGUN, _HEAD = "_ormcache_begun", 200
+_VERB = re.compile(
+    rb"(?:[\s(]|(?:--|\#)[^\n]*+\n|/\*.*?\*/)*+"
+    rb"(?:(BEGIN(?!\s+NOT)|START\s+TRANSACTION|XA\s+(?:START|BEGIN))|COMMIT|ROLLBACK|XA\s+COMMIT)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def is_idle(connection: BaseDatabaseWrapper) -> bool:

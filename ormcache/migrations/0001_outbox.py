@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import migrations, models
 
 from ormcache.writes.outboxtable import is_made
@@ -8,7 +10,9 @@ from ormcache.writes.outboxtable import is_made
 class CreateOnce(migrations.CreateModel):
     """Leaves a table alone that was made before the first migration (see ``outboxtable``)."""
 
-    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
         if schema_editor.collect_sql or not is_made(schema_editor.connection):
             super().database_forwards(app_label, schema_editor, from_state, to_state)
 

@@ -163,6 +163,10 @@ def _switched_off(queryset: Any) -> list[str]:
     connection = connections[queryset._primary()]
     if bypassed.get():
         reasons.append("bypass() is active")
+    if queryset._cache_options.off:
+        reasons.append("nocache() was called")
+    if not runtime.current().config.enabled:
+        reasons.append('ORMCACHE["ENABLED"] is False')
     if queryset.query.select_for_update:
         reasons.append("select_for_update() locks rows")
     if reason := own_compiler(connections[queryset.db].ops):

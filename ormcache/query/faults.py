@@ -13,6 +13,7 @@ import traceback
 
 from django.db import Error
 
+from ormcache import interrupts
 from ormcache.exceptions import ConfigError
 from ormcache.stats import counters
 
@@ -33,6 +34,7 @@ def note(error: Exception) -> None:
     Raises it again if it is the user's to see: of the database, of the setting, or a time limit.
     To be called where the error is handled.
     """
+    interrupts.pass_on(error)
     if are_raised or isinstance(error, Error | ConfigError):
         raise error
     counters["analysis_error"] += 1

@@ -7,15 +7,19 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from ormcache.cells import EPOCH_SIZE
 from ormcache.exceptions import StoreError
+from ormcache.store.mistakes import IS_SENTINEL
 from ormcache.store.scripts import scripts_for
 
 logger = logging.getLogger("ormcache")
 
 Command = Sequence[Any]
+
+_PRIMARY = b"role:master\r\n"
 
 
 class Channel:
@@ -25,34 +29,58 @@ class Channel:
     ``epoch`` belongs to the connection, not to the process: a reply can only be judged by the
     identity of the very server run that gave it. A restart or a fail-over ends the connection, and
     the next one learns the new epoch.
+
+    A server that is made a replica goes on answering reads, from a copy that no writer marks, and
+    when it is made a primary again it is another one to all but those who stayed. So every call
+    ends with a question in the same packet, whose answer names the reign: only while that is the
+    one of ``epoch`` is anything believed.
     """
 
-    __slots__ = ("_connection", "epoch", "info", "scripts")
+    __slots__ = ("_connection", "_question", "_reign", "epoch", "info", "scripts")
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._question, self._reign = b"", b""
         connection.connect()
         self.info = self._read_info()
         self.epoch = _epoch(self.info)
         self.scripts = scripts_for(self.info.get("redis_version", ""))
+        if self.info.get("role") == "master" and (reign := self.info.get("master_replid")):
+            self._question = b"".join(connection.pack_command(b"INFO", b"replication"))
+            self._reign = b"\r\nmaster_replid:%s\r\n" % reign.encode()
 
     def call(self, command: Command) -> Any:
         """Send one command and return its reply; an error reply is raised."""
         connection = self._connection
-        connection.send_packed_command(connection.pack_command(*command), check_health=False)
-        return connection.read_response(disable_decoding=True)
+        packed = [b"".join((*connection.pack_command(*command), self._question))]
+        connection.send_packed_command(packed, check_health=False)
+        try:
+            reply = connection.read_response(disable_decoding=True)
+        except ResponseError:
+            self._check_reign()
+            raise
+        self._check_reign()
+        return reply
 
     def pipeline(self, commands: Sequence[Command]) -> list[Any]:
         """Send all commands at once; an error reply stands in the list instead of a result."""
         connection = self._connection
-        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        packed = [*connection.pack_commands(commands), self._question]
+        connection.send_packed_command(packed, check_health=False)
         replies: list[Any] = []
         for _ in commands:
             try:
                 replies.append(connection.read_response(disable_decoding=True))
             except ResponseError as error:
                 replies.append(error)
+        self._check_reign()
         return replies
+
+    def _check_reign(self) -> None:
+        if self._reign:
+            answer = self._connection.read_response(disable_decoding=True)
+            if self._reign not in answer or _PRIMARY not in answer:
+                raise RedisConnectionError("the server is not the primary any more that it was")
 
     def close(self) -> None:
         self._connection.disconnect()
@@ -65,6 +93,8 @@ class Channel:
             return {}
         text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
         info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        if info.get("redis_mode") == "sentinel":
+            raise StoreError(IS_SENTINEL)
         if info.get("role") == "slave":
             raise StoreError(
                 "The Redis server is a read-only replica. Point ORMCACHE at the primary."

@@ -131,6 +131,7 @@ class Invalidation:
         try:
             catalog.learns(self._database, table, self._connection)
         except Exception as error:
+            interrupts.pass_on(error)
             logger.warning("ormcache.catalog.unknown: %s: %s", table.name, error)
             writes.write_all()
         if not names_rows(self._database, table):

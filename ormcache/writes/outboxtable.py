@@ -59,7 +59,7 @@ def missing_from(alias: str) -> bool:
     if is_private(connection):
         return False
     matter = (watched.model for watched in watched_tables().values())
-    if not any(router.allow_migrate_model(alias, model) for model in matter):
+    if not any(model and router.allow_migrate_model(alias, model) for model in matter):
         return False
     return not exists(connection)
 

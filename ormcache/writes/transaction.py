@@ -103,6 +103,7 @@ class ConnectionState:
         if self.connection.vendor == "mysql":
             # It sets the isolation level by a statement; that one is asked for, not feared.
             _isolated.discard(self.connection.connection)
+            drivers.watch_transactions(self.connection)
         self.forget()
 
     @property
@@ -113,6 +114,7 @@ class ConnectionState:
         try:
             return sight.label or sight.identify() or labels.by_address(self.connection)
         except Error as error:
+            interrupts.pass_on(error)
             raise InvalidationFailed(
                 f"The database could not be asked which one it is ({error}), so nothing that is "
                 "written to it can be invalidated."

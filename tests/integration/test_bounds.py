@@ -192,7 +192,10 @@ def test_a_server_that_is_replaced_between_two_parts(
     monkeypatch.setattr(client, "MOST_AT_ONCE", 10)
     Author.objects.bulk_create(Author(name="n", slug=f"s{number:02}") for number in range(24))
     expected = list(Author.nocache.order_by("slug"))
-    read = lambda: list(Author.objects.filter(pk__in=[each.pk for each in expected]))  # noqa: E731
+
+    def read() -> list[Author]:
+        return list(Author.objects.filter(pk__in=[each.pk for each in expected]))
+
     read()
     store: Any = runtime.current().store
     attempt, epochs = store._attempt, iter([b"1" * 8, b"2" * 8])

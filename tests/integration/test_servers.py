@@ -16,6 +16,7 @@ from ormcache.exceptions import StoreError
 from ormcache.models import OutboxEntry
 from ormcache.stats import counters
 from ormcache.store.channel import Channel
+from tests.commands import execute_unseen
 from tests.integration.outage import recover
 from tests.plugins.redis_server import RedisServer, Sentinel, free_port
 from tests.testapp.models import Article, Author
@@ -146,10 +147,45 @@ def test_a_connection_in_use_when_its_primary_becomes_a_replica(
         write("new")
         return channel.call((b"PING",))
 
-    with running(tmp_path / "other") as other, ormcache_redis.client() as client:
-        assert b"PONG" == store._attempt(demote)[1]
-        with pytest.raises(StoreError, match="read-only replica"):
-            store.mget([b"key"])
+    with (
+        running(tmp_path / "other") as other,
+        ormcache_redis.client() as client,
+        pytest.raises(StoreError, match="read-only replica"),
+    ):
+        store._attempt(demote)
+
+
+@pytest.mark.parametrize("is_promoted_again", [False, True])
+def test_a_primary_that_becomes_a_replica_while_a_connection_lives(
+    author: Author, ormcache_redis: RedisServer, is_promoted_again: bool
+) -> None:
+    """It goes on answering reads, and the marks of others go elsewhere. As a primary once more it
+    is another one."""
+    assert ("old", ["old"], 1) == read()
+    with ormcache_redis.client() as client:
+        # Nothing is there: it keeps what it has.
+        client.replicaof("127.0.0.1", str(free_port()))
+        # By a process that has found the new primary.
+        execute_unseen(f"UPDATE testapp_author SET name = 'new' WHERE id = {author.pk}")
+        if is_promoted_again:
+            client.replicaof("NO", "ONE")
+        assert ("new", ["new"], 1) == read()
+        client.replicaof("NO", "ONE")
+    assert ("new", ["new"], 1) == read()
+    until_hits("new")
+
+
+def test_a_primary_that_takes_no_writes_answers_reads(
+    author: Author, ormcache_redis: RedisServer
+) -> None:
+    """``min-replicas-to-write``, and a snapshot that could not be saved, refuse writes only."""
+    assert ("old", ["old"], 1) == read()
+    with ormcache_redis.client() as client:
+        client.config_set("min-replicas-to-write", 1)
+        hits = counters["row_hit"]
+        assert "old" == Author.objects.get(pk=author.pk).name
+        client.config_set("min-replicas-to-write", 0)
+    assert hits + 1 == counters["row_hit"]
 
 
 def test_a_server_that_is_loading(
