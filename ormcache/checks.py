@@ -16,15 +16,17 @@ from django.db.models.sql.query import Query
 from ormcache import backends
 from ormcache.conf import OUTBOX, Config, parse
 from ormcache.enrolment import is_glob, matching, patterns, refusal
-from ormcache.exceptions import Uncacheable
+from ormcache.exceptions import ConfigError, Uncacheable
 from ormcache.managers import CachedQuerySet
-from ormcache.options import enrolment_of, options_of, read_mapping, read_options
+from ormcache.options import enrolment_of, misspelt, options_of, read_mapping, read_options
 from ormcache.partitions import partition_kind
 from ormcache.query.genuine import overridden
+from ormcache.query.resolved import own_in_sql
 from ormcache.schema import is_cached, schema_of
+from ormcache.store.connect import open_url
 from ormcache.writes import outboxtable
 
-_DOCS = "See docs/reference/checks.rst#"
+_DOCS = "See https://ormcache.readthedocs.io/en/stable/reference/checks.html#"
 
 
 def register() -> None:
@@ -43,7 +45,7 @@ def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
         checks.Error(problem.message, hint=f"{problem.hint} {_docs(problem.id)}", id=problem.id)
         for problem in problems
     ]
-    found += _check_alias(config)
+    found += _check_url(config) + _check_alias(config)
     if config.is_embedded:
         found.append(
             checks.Warning(
@@ -54,6 +56,17 @@ def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
             )
         )
     return found
+
+
+def _check_url(config: Config) -> list[checks.CheckMessage]:
+    """What only whoever is about to connect finds out; no socket is opened."""
+    try:
+        if config.url is not None:
+            open_url(config.url)
+    except ConfigError as error:
+        hint = f"See the forms of a URL. {_docs('ormcache.E002')}"
+        return [checks.Error(str(error), hint=hint, id="ormcache.E002")]
+    return []
 
 
 def _check_alias(config: Config) -> list[checks.CheckMessage]:
@@ -96,7 +109,35 @@ def check_models(
         for model in config.get_models():
             if is_cached(model):
                 found += _check_model(model)
+            elif "CacheMeta" in vars(model):
+                found.append(_without_effect(model))
     return found
+
+
+def _without_effect(model: type[models.Model]) -> checks.CheckMessage:
+    label = model._meta.label
+    return checks.Warning(
+        f"{label}.CacheMeta has no effect: {label} is no CachedModel.",
+        hint=f"Derive it from ormcache.models.CachedModel. {_docs('ormcache.W007')}",
+        obj=model,
+        id="ormcache.W007",
+    )
+
+
+def check_installed(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Whether the application is there, without whose receivers some writes would not be seen.
+
+    Registered by ``ormcache.models``: who forgot the application has not forgotten these.
+    """
+    if apps.is_installed("ormcache"):
+        return []
+    return [
+        checks.Error(
+            "A CachedModel is used, but ormcache is not installed.",
+            hint=f'Add "ormcache" to INSTALLED_APPS. {_docs("ormcache.E009")}',
+            id="ormcache.E009",
+        )
+    ]
 
 
 def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
@@ -104,6 +145,16 @@ def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
         checks.Error(str(error), hint=_docs("ormcache.E005"), obj=model, id="ormcache.E005")
         for error in (() if enrolment_of(model) else read_options(model)[1])
     ]
+    wrong = misspelt(model)
+    if wrong:
+        found.append(
+            checks.Error(
+                f"{model._meta.label}.{wrong} has no effect. Did you mean CacheMeta?",
+                hint=_docs("ormcache.E005"),
+                obj=model,
+                id="ormcache.E005",
+            )
+        )
     found += _check_partitions(model)
     try:
         schema_of(model)
@@ -141,9 +192,8 @@ def _passed_by(model: type[models.Model]) -> str:
     kind: Any = type(queryset)
     if not isinstance(queryset, CachedQuerySet):
         return f"its get_queryset() gives a plain {kind.__name__}"
-    if type(queryset.query) is not Query:
-        return f"{type(queryset.query).__name__}, which makes their SQL, is not Django's own"
-    return overridden(kind, "list")
+    made: Any = type(queryset.query)
+    return overridden(kind, "list") or ("" if made is Query else own_in_sql(made))
 
 
 def _check_partitions(model: type[models.Model]) -> list[checks.CheckMessage]:

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ormcache import interrupts
 from ormcache.databases import ask, label_alias
 
 TABLE = "ormcache_database"
@@ -69,7 +70,8 @@ def _of_postgresql(connection: Any) -> Parts | None:
         allowed = "SELECT has_function_privilege('pg_control_system()', 'execute')"
         try:
             _tells_system[own] = bool(ask(connection, allowed)[0])
-        except Error:
+        except Error as error:
+            interrupts.pass_on(error)
             # A server that only speaks the language of PostgreSQL.
             _tells_system[own] = False
     database = "SELECT oid FROM pg_database WHERE datname = current_database()"
@@ -108,7 +110,8 @@ def _by_number(connection: Any) -> Parts | None:
     quote = connection.ops.quote_name
     try:
         return _row(connection, f"SELECT {quote('number')} FROM {quote(TABLE)}")
-    except Error:
+    except Error as error:
+        interrupts.pass_on(error)
         with connection.cursor() as cursor:
             if TABLE in connection.introspection.table_names(cursor):
                 raise

@@ -49,6 +49,17 @@ def model_named(name: str) -> Model:
         raise CommandError(f"There is no model {name!r}. {_hint(name, labels)}") from None
 
 
+def refuse_uncached(model: Model, what: str) -> None:
+    """Raise ``CommandError`` for a model that is not cached, and say how it would be."""
+    if is_cached(model):
+        return
+    label = model._meta.label
+    raise CommandError(
+        f"{label} is no CachedModel: its {what} are not cached. Derive it from "
+        f'ormcache.models.CachedModel, or add "{label}": {{}} to ORMCACHE["MODELS"].'
+    )
+
+
 def tables_named(names: Iterable[str]) -> frozenset[str]:
     """The tables behind namespaces, app labels and model labels.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import connections
 from django.db.models.query import ModelIterable
+from django.db.models.sql.query import Query
 
 from ormcache import runtime
 from ormcache.exceptions import StoreError, Uncacheable
@@ -183,6 +184,8 @@ def _switched_off(queryset: Any) -> list[str]:
 @_understood
 def _evaluation(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     queryset = found.queryset
+    if type(queryset.query) is not Query:
+        queryset = found.queryset = queryset._resolved()
     kind = queryset._entry_kind()
     if kind is None:
         raise Uncacheable(f"{queryset._iterable_class.__name__} is a shape of its own")

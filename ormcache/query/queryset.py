@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import FieldDoesNotExist
@@ -17,6 +17,7 @@ from django.db.models.query import (
     QuerySet,
     ValuesListIterable,
 )
+from django.db.models.sql.query import Query
 
 from ormcache import interrupts, runtime
 from ormcache.databases import is_copy
@@ -38,6 +39,7 @@ from ormcache.query.lists import (
 )
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers
+from ormcache.query.resolved import resolved
 from ormcache.query.rows import read_row
 from ormcache.query.select import Row, as_loaded
 from ormcache.query.sets import in_order, ordered, ordered_arguments
@@ -52,7 +54,7 @@ from ormcache.writes.watched import schema_on, schema_or_none
 _M = TypeVar("_M", bound=models.Model)
 
 
-class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
+class CachedQuerySet(QuerySet[_M, _M]):
     """A QuerySet that reads through the cache and announces what it writes."""
 
     _is_caching_queryset = True
@@ -106,7 +108,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         try:
             self._list_entry().drop()
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
 
     def execute(self) -> None:
         """Evaluate now, again if it was evaluated before. Returns nothing."""
@@ -152,7 +154,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             else:
                 schema = None
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
             schema = None
         if schema is None:
             return super().get(*args, **kwargs)
@@ -184,7 +186,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             interrupts.pass_on(error)
             # Django says best what is wrong with the expressions.
             if isinstance(error, Uncacheable):
-                count_uncached(error)
+                count_uncached(error, self.model)
             return run(*args, **kwargs)
         primary = self._primary()
         found: dict[str, Any] = read_data(
@@ -209,13 +211,20 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     def _fetch(self) -> list[Any] | None:
         """The result, ``None`` if it is not cached."""
         kind: Any = self._iterable_class
+        if type(self.query) is not Query:
+            try:
+                on = self._resolved()
+            except Exception as error:
+                count_uncached(error, self.model)
+                return None
+            return on._fetch()  # type: ignore[no-any-return]
         if kind is ModelIterable:
             return self._cached_models()
         if kind in SHAPES:
             return self._fetch_values()
         if issubclass(kind, ModelIterable):
             return list(over_cached(kind)(self))
-        count_uncached(Uncacheable(f"{kind.__name__} is a shape of its own"))
+        count_uncached(Uncacheable(f"{kind.__name__} is a shape of its own"), self.model)
         return None
 
     def _cached_models(self) -> list[Any] | None:
@@ -227,7 +236,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             if pks is None:
                 self._check_lists()
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
             return None
         return pointers.by_list() if pks is None else pointers.by_pks(pks)
 
@@ -254,7 +263,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             structure, values = fingerprint.walk(self.query)
             primary = self._primary()
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
             return None
         walked = (structure, values, self.query)
         return read_data(
@@ -279,6 +288,13 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         on: Any = QuerySet.__new__(QuerySet)
         on.__dict__.update(self.__dict__)
         on._db, on._query, on._deferred_filter = primary, self.query, None
+        return on
+
+    def _resolved(self) -> Any:
+        """This queryset with the plain query that its own comes to."""
+        on: Any = object.__new__(type(self))
+        on.__dict__.update(self.__dict__)
+        on._query, on._deferred_filter = resolved(self.query, self.db), None
         return on
 
     def _instance(self, schema: Schema, row: Row | None, using: str) -> _M:
@@ -310,7 +326,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             return False
         connection = connections[self.db]
         if reason := own_compiler(connection.ops):
-            count_uncached(Uncacheable(reason))
+            count_uncached(Uncacheable(reason), self.model)
             return False
         return not (query.select_for_update or connection.needs_rollback)
 
@@ -403,7 +419,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             plan = analysis.plan(query, fingerprint.walk(query)[0])
         except Exception as error:
             if not isinstance(error, Uncacheable):
-                count_uncached(error)
+                count_uncached(error, self.model)
             return None
         if (
             query.where.contains_aggregate

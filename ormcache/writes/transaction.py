@@ -114,6 +114,7 @@ class ConnectionState:
         try:
             return sight.label or sight.identify() or labels.by_address(self.connection)
         except Error as error:
+            interrupts.pass_on(error)
             raise InvalidationFailed(
                 f"The database could not be asked which one it is ({error}), so nothing that is "
                 "written to it can be invalidated."

@@ -1,7 +1,7 @@
-"""How the suite is run: rows are committed, and every read goes past the cache and twice through it.
+"""How the suite is run: rows are committed, every read goes past the cache and twice through it.
 
-Django's tests read in the transaction that wrote, where nothing is cached. Here each commits, as on
-a database without transactions, which Django's own classes know how to do.
+Django's tests read in the transaction that wrote, where nothing is cached. Here each commits, as
+on a database without transactions, which Django's own classes know how to do.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Runner(DiscoverRunner):
         TestCase._databases_support_transactions = classmethod(lambda cls: False)  # type: ignore[attr-defined]
         TransactionTestCase._fixture_teardown = empty  # type: ignore[attr-defined]
         _AssertNumQueriesContext.__exit__ = counted  # type: ignore[method-assign]
-        CachedQuerySet._fetch_all = checked_list(CachedQuerySet._fetch_all)  # type: ignore[method-assign]
+        kind: Any = CachedQuerySet
+        kind._fetch_all = checked_list(kind._fetch_all)
         for verb in VERBS:
             setattr(CachedQuerySet, verb, checked(getattr(CachedQuerySet, verb)))
 
@@ -130,8 +131,11 @@ def _evaluated(queryset: Any, fetch: Callable[[Any], None]) -> Any:
 
 
 def checked(read: Callable[..., Any]) -> Callable[..., Any]:
-    """``read``, which answers the same past the cache and twice through it. A test that counts
-    queries or looks at their SQL is given what Django itself asked for, others what the cache did."""
+    """``read``, which answers the same past the cache and twice through it.
+
+    A test that counts queries or looks at their SQL is given what Django itself asked for, others
+    what the cache did.
+    """
 
     def reading(*args: Any, **kwargs: Any) -> Any:
         global compared

@@ -162,7 +162,7 @@ def assert_same_through_codec(loaded: models.Model) -> None:
     codec = RowCodec(fields)
     stored = columns(loaded)
     for position in codec.raw:
-        stored[position] = given_by_driver(loaded, fields[position].column)
+        stored[position] = given_by_driver(loaded, str(fields[position].column))
     names = tuple(field.attname for field in fields)
     decoded = codec.decode(codec.encode(stored))
     decoded = list(as_loaded(type(loaded), names, codec.raw, decoded, "default"))
