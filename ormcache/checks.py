@@ -11,17 +11,22 @@ from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.db import models
+from django.db.models.sql.query import Query
 
+from ormcache import backends
 from ormcache.conf import OUTBOX, Config, parse
 from ormcache.enrolment import is_glob, matching, patterns, refusal
-from ormcache.exceptions import Uncacheable
-from ormcache.managers import CacheManager
-from ormcache.options import enrolment_of, options_of, read_mapping, read_options
+from ormcache.exceptions import ConfigError, Uncacheable
+from ormcache.managers import CachedQuerySet
+from ormcache.options import enrolment_of, misspelt, options_of, read_mapping, read_options
 from ormcache.partitions import partition_kind
+from ormcache.query.genuine import overridden
+from ormcache.query.resolved import own_in_sql
 from ormcache.schema import is_cached, schema_of
+from ormcache.store.connect import open_url
 from ormcache.writes import outboxtable
 
-_DOCS = "See docs/reference/checks.rst#"
+_DOCS = "See https://ormcache.readthedocs.io/en/stable/reference/checks.html#"
 
 
 def register() -> None:
@@ -40,7 +45,7 @@ def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
         checks.Error(problem.message, hint=f"{problem.hint} {_docs(problem.id)}", id=problem.id)
         for problem in problems
     ]
-    found += _check_alias(config)
+    found += _check_url(config) + _check_alias(config)
     if config.is_embedded:
         found.append(
             checks.Warning(
@@ -53,17 +58,22 @@ def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
     return found
 
 
+def _check_url(config: Config) -> list[checks.CheckMessage]:
+    """What only whoever is about to connect finds out; no socket is opened."""
+    try:
+        if config.url is not None:
+            open_url(config.url)
+    except ConfigError as error:
+        hint = f"See the forms of a URL. {_docs('ormcache.E002')}"
+        return [checks.Error(str(error), hint=hint, id="ormcache.E002")]
+    return []
+
+
 def _check_alias(config: Config) -> list[checks.CheckMessage]:
-    if config.cache is None:
+    found = None if config.cache is None else backends.problem(config.cache)
+    if found is None:
         return []
-    if config.cache not in settings.CACHES:
-        text = f'ORMCACHE["CACHE"] names {config.cache!r}, but CACHES has no such alias.'
-        hint = f"It has {', '.join(sorted(settings.CACHES))}."
-    elif "django_redis" not in str(settings.CACHES[config.cache].get("BACKEND", "")):
-        text = f'ORMCACHE["CACHE"] names {config.cache!r}, which does not use django-redis.'
-        hint = 'Use an alias with the backend "django_redis.cache.RedisCache", or "URL".'
-    else:
-        return []
+    text, hint = found
     return [checks.Error(text, hint=f"{hint} {_docs('ormcache.E004')}", id="ormcache.E004")]
 
 
@@ -99,7 +109,35 @@ def check_models(
         for model in config.get_models():
             if is_cached(model):
                 found += _check_model(model)
+            elif "CacheMeta" in vars(model):
+                found.append(_without_effect(model))
     return found
+
+
+def _without_effect(model: type[models.Model]) -> checks.CheckMessage:
+    label = model._meta.label
+    return checks.Warning(
+        f"{label}.CacheMeta has no effect: {label} is no CachedModel.",
+        hint=f"Derive it from ormcache.models.CachedModel. {_docs('ormcache.W007')}",
+        obj=model,
+        id="ormcache.W007",
+    )
+
+
+def check_installed(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Whether the application is there, without whose receivers some writes would not be seen.
+
+    Registered by ``ormcache.models``: who forgot the application has not forgotten these.
+    """
+    if apps.is_installed("ormcache"):
+        return []
+    return [
+        checks.Error(
+            "A CachedModel is used, but ormcache is not installed.",
+            hint=f'Add "ormcache" to INSTALLED_APPS. {_docs("ormcache.E009")}',
+            id="ormcache.E009",
+        )
+    ]
 
 
 def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
@@ -107,6 +145,16 @@ def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
         checks.Error(str(error), hint=_docs("ormcache.E005"), obj=model, id="ormcache.E005")
         for error in (() if enrolment_of(model) else read_options(model)[1])
     ]
+    wrong = misspelt(model)
+    if wrong:
+        found.append(
+            checks.Error(
+                f"{model._meta.label}.{wrong} has no effect. Did you mean CacheMeta?",
+                hint=_docs("ormcache.E005"),
+                obj=model,
+                id="ormcache.E005",
+            )
+        )
     found += _check_partitions(model)
     try:
         schema_of(model)
@@ -119,18 +167,33 @@ def _check_model(model: type[models.Model]) -> list[checks.CheckMessage]:
                 id="ormcache.W002",
             )
         )
-    manager = model._meta.default_manager
-    if not isinstance(manager, CacheManager):
+    reason = _passed_by(model)
+    if reason:
         found.append(
             checks.Warning(
-                f"The default manager of {model._meta.label} is no CacheManager: what is read "
-                "through it is not cached.",
-                hint=f"Derive it from ormcache.managers.CacheManager. {_docs('ormcache.W003')}",
+                f"Lists read through the default manager of {model._meta.label} are not cached: "
+                f"{reason}.",
+                hint=_docs("ormcache.W003"),
                 obj=model,
                 id="ormcache.W003",
             )
         )
     return found
+
+
+def _passed_by(model: type[models.Model]) -> str:
+    """Why the querysets of a model's default manager pass the cache by; empty if they do not."""
+    manager: Any = model._meta.default_manager
+    try:
+        queryset = manager.get_queryset()
+    except Exception:
+        # It needs what a check has not, such as the tenant of a request.
+        return ""
+    kind: Any = type(queryset)
+    if not isinstance(queryset, CachedQuerySet):
+        return f"its get_queryset() gives a plain {kind.__name__}"
+    made: Any = type(queryset.query)
+    return overridden(kind, "list") or ("" if made is Query else own_in_sql(made))
 
 
 def _check_partitions(model: type[models.Model]) -> list[checks.CheckMessage]:

@@ -32,6 +32,7 @@ class Config:
     namespace: str = "ormcache"
     timeout: float | None = 3600.0
     on_outage: str = OUTBOX
+    enabled: bool = True
     models: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     view: Callable[[Any], Any] | None = None
     """Given a connection, names what it may see."""
@@ -132,6 +133,12 @@ def _namespace(value: object) -> str:
     return text
 
 
+def _enabled(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be True or False, not {value!r}.")
+    return value
+
+
 def _on_outage(value: object) -> str:
     if value not in (OUTBOX, RAISE):
         raise ValueError(f'must be "{OUTBOX}" or "{RAISE}", not {value!r}.')
@@ -186,15 +193,17 @@ _READERS = {
     "NAMESPACE": _namespace,
     "TIMEOUT": timeout_seconds,
     "ON_OUTAGE": _on_outage,
+    "ENABLED": _enabled,
     "MODELS": _models,
     "VIEW": _view,
 }
 _HINTS = {
     "URL": 'For example "redis://127.0.0.1:6379/0".',
-    "CACHE": "Name an alias of CACHES that uses django_redis.",
+    "CACHE": "Name an alias of CACHES that uses Redis.",
     "NAMESPACE": "Name the site; every site on one Redis needs its own.",
     "TIMEOUT": "For example 3600 for an hour.",
     "ON_OUTAGE": '"outbox" commits and invalidates later, "raise" refuses the write.',
+    "ENABLED": "False reads and fills nothing; writes still invalidate.",
     "MODELS": 'For example {"auth.*": {"timeout": 600}, "auth.Permission": None}.',
     "VIEW": 'For example "mysite.tenants.view", a function that names the tenant of a connection.',
 }

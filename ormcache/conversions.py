@@ -29,6 +29,23 @@ def comparison(lookup: Any) -> str:
     return _COMPARISONS.get(type(lookup), "")
 
 
+_judged: dict[Any, tuple[Any, bool]] = {}
+
+
+def compares_exactly(field: Any) -> bool:
+    """Whether ``field=value`` is a comparison of Django's own."""
+    kind = field.__class__
+    # Django makes another dictionary when a lookup is registered.
+    lookups = kind.get_class_lookups()
+    known = _judged.get(kind)
+    if known is None or known[0] is not lookups or "instance_lookups" in field.__dict__:
+        is_exact = field.get_lookup("exact") in EXACT
+        if "instance_lookups" in field.__dict__:
+            return is_exact
+        known = _judged[kind] = lookups, is_exact
+    return known[1]
+
+
 _TO_COLUMN = (
     "cast_db_type",
     "db_parameters",

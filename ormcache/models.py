@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
+from django.core import checks
 from django.db import models
 from django.db.models.signals import class_prepared
 
@@ -94,4 +95,12 @@ def _make_managers_cache(sender: type[models.Model], **kwargs: Any) -> None:
         adopt(sender)
 
 
+def _check_installed(**kwargs: Any) -> list[checks.CheckMessage]:
+    from ormcache.checks import check_installed
+
+    return check_installed()
+
+
+# Without the application nobody else would register any check.
+checks.register(_check_installed)
 class_prepared.connect(_make_managers_cache, dispatch_uid="ormcache.managers")

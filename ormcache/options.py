@@ -76,9 +76,35 @@ def read_mapping(options: Mapping[str, Any]) -> list[str]:
     return [str(error).removeprefix(".") for error in errors]
 
 
+def misspelt(model: type[models.Model]) -> str:
+    """The name of an inner class that was surely meant to be ``CacheMeta``; empty if none is."""
+    for each in model.__mro__:
+        if each.__module__.startswith(("django.", "ormcache.")):
+            continue
+        for name, value in vars(each).items():
+            is_options = isinstance(value, type | dict) and not isinstance(value, enum.EnumType)
+            if is_options and name != "CacheMeta" and _looks_like_it(name):
+                return name
+    return ""
+
+
+def _looks_like_it(name: str) -> bool:
+    plain = name.replace("_", "").lower()
+    return difflib.SequenceMatcher(None, plain, "cachemeta").ratio() > _ALIKE
+
+
+_ALIKE = 0.85
+
+
 def _read(given: Any, where: str, namespace: str) -> tuple[Options, list[ConfigError]]:
     values: dict[str, Any] = {"namespace": namespace}
     errors: list[ConfigError] = []
+    if given is not None and not isinstance(given, type):
+        kind = type(given).__name__
+        errors.append(
+            ConfigError(f"{where} is a {kind}. Make it an inner class, as Meta is: {_EXAMPLE}")
+        )
+        given = None
     names = [name for name in dir(given) if not name.startswith("_")] if given else []
     for name in names:
         reader = _OPTIONS.get(name)
@@ -92,6 +118,9 @@ def _read(given: Any, where: str, namespace: str) -> tuple[Options, list[ConfigE
         except ValueError as error:
             errors.append(ConfigError(f"{where}.{name} {error}"))
     return Options(**values), errors
+
+
+_EXAMPLE = "class CacheMeta: timeout = 600"
 
 
 def _flag(value: object) -> bool:

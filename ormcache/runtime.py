@@ -9,13 +9,14 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 
+from ormcache.backends import open_alias
 from ormcache.coherence.reader import LONGEST_MS, Reader
 from ormcache.coherence.writer import Writer
 from ormcache.conf import Config, parse
 from ormcache.exceptions import ConfigError
 from ormcache.keys import TableKeys
 from ormcache.store.client import Client
-from ormcache.store.connect import open_pool, open_url
+from ormcache.store.connect import open_url
 from ormcache.store.embedded import embedded_client
 
 
@@ -97,30 +98,7 @@ def _build() -> Runtime:
 
 def _open(config: Config) -> Client:
     if config.cache is not None:
-        return _open_alias(config.cache)
+        return open_alias(config.cache)
     if config.url is not None:
         return open_url(config.url)
     return embedded_client()
-
-
-def _open_alias(alias: str) -> Client:
-    """The server of a CACHES alias. The write connection: a replica may lag behind."""
-    if alias not in settings.CACHES:
-        raise ConfigError(
-            f'ORMCACHE["CACHE"] = {alias!r}, but CACHES has no such alias. '
-            f"It has {', '.join(sorted(settings.CACHES))}."
-        )
-    try:
-        from django_redis import get_redis_connection
-    except ImportError:
-        raise ConfigError(
-            'ORMCACHE["CACHE"] needs django-redis: pip install "ormcache[django-redis]".'
-        ) from None
-    try:
-        connection: Any = get_redis_connection(alias, write=True)
-    except NotImplementedError:
-        raise ConfigError(
-            f'ORMCACHE["CACHE"] = {alias!r}, but CACHES[{alias!r}] does not use '
-            "django_redis.cache.RedisCache."
-        ) from None
-    return open_pool(connection.connection_pool, f"CACHES[{alias!r}]")

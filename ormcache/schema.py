@@ -274,8 +274,6 @@ def _pk_type(model: type[models.Model]) -> type:
     if pk is None or not getattr(pk, "column", None):
         raise Uncacheable(f"{model._meta.label} has a composite primary key")
     target = final_target(pk)
-    if target is None:
-        raise Uncacheable(f"the primary key of {model._meta.label} leads to no model yet")
     if hasattr(target, "from_db_value"):
         raise Uncacheable(f"the primary key of {model._meta.label} has a from_db_value of its own")
     if not stores_plainly(pk):

@@ -15,9 +15,8 @@ from django.db import DEFAULT_DB_ALIAS
 
 from ormcache.exceptions import OrmcacheError
 from ormcache.management.expression import read
-from ormcache.management.names import check_alias, model_named
+from ormcache.management.names import check_alias, model_named, refuse_uncached
 from ormcache.management.output import Output
-from ormcache.schema import is_cached
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,8 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def handle(options: dict[str, Any], out: Output) -> None:
     using = check_alias(options["database"])
     model = model_named(options["model"])
-    if not is_cached(model):
-        raise CommandError(f"{model._meta.label} is no CachedModel: its queries are not cached.")
+    refuse_uncached(model, "queries")
     asked = read(options["expression"], model, using)
     try:
         found = asked.queryset.explain_cache(asked.verb, *asked.args, **asked.kwargs)

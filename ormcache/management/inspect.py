@@ -11,10 +11,10 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from ormcache.exceptions import Uncacheable
 from ormcache.management.compare import Comparison, compare
-from ormcache.management.names import check_alias, model_named
+from ormcache.management.names import check_alias, model_named, refuse_uncached
 from ormcache.management.output import Output
 from ormcache.query.cellview import HIT, CellView, view_cells
-from ormcache.schema import Schema, is_cached
+from ormcache.schema import Schema
 from ormcache.text import bytes_text, columns, key_text, ms_text
 from ormcache.writes.watched import schema_on
 
@@ -75,8 +75,7 @@ def handle(options: dict[str, Any], out: Output) -> None:
 
 def _schema(name: str, using: str) -> Schema:
     model = model_named(name)
-    if not is_cached(model):
-        raise CommandError(f"{model._meta.label} is no CachedModel: its rows are not cached.")
+    refuse_uncached(model, "rows")
     try:
         return schema_on(model, connections[using].vendor)
     except Uncacheable as error:

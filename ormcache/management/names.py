@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,14 +16,20 @@ from ormcache.schema import is_cached
 from ormcache.writes.hooks import state_of
 from ormcache.writes.watched import watched_tables
 
+logger = logging.getLogger("ormcache")
+
 Model = type[models.Model]
 
 
 def databases() -> dict[str, str]:
-    """One alias for each database, by the label it has in keys."""
+    """One alias for each database that can be reached, by the label it has in keys."""
     found: dict[str, str] = {}
     for alias in connections:
-        found.setdefault(state_of(connections[alias]).label, alias)
+        try:
+            found.setdefault(state_of(connections[alias]).label, alias)
+        except Exception as error:
+            # The others are worth looking at all the same.
+            logger.warning("ormcache.database.unreachable: %s: %s", alias, error)
     return found
 
 
@@ -40,6 +47,17 @@ def model_named(name: str) -> Model:
     except (LookupError, ValueError):
         labels = [model._meta.label for model in apps.get_models(include_auto_created=True)]
         raise CommandError(f"There is no model {name!r}. {_hint(name, labels)}") from None
+
+
+def refuse_uncached(model: Model, what: str) -> None:
+    """Raise ``CommandError`` for a model that is not cached, and say how it would be."""
+    if is_cached(model):
+        return
+    label = model._meta.label
+    raise CommandError(
+        f"{label} is no CachedModel: its {what} are not cached. Derive it from "
+        f'ormcache.models.CachedModel, or add "{label}": {{}} to ORMCACHE["MODELS"].'
+    )
 
 
 def tables_named(names: Iterable[str]) -> frozenset[str]:

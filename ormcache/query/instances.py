@@ -87,7 +87,8 @@ def _is_plain(model: type[models.Model]) -> bool:
         model.__init__ is not base.__init__
         or model.__new__ is not base.__new__
         or model.__setattr__ is not base.__setattr__
-        or model.from_db.__func__ is not base.from_db.__func__  # type: ignore[attr-defined]
+        or getattr(model.from_db, "__func__", None) is not base.from_db.__func__
+        or type(model).__call__ is not type.__call__
     ):
         return False
     return all(

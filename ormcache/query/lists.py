@@ -46,9 +46,12 @@ class EntryOptions:
     timeout: Any = DEFAULT
     depends_on: tuple[Any, ...] = ()
     reset: bool = False
+    off: bool = False
+    """``nocache()``: the database answers, and nothing is filled."""
 
 
 PLAIN_OPTIONS = EntryOptions()
+NOCACHE = EntryOptions(off=True)
 
 
 # Pointers are no values, but the annotations beside them are.
@@ -387,7 +390,7 @@ def read_data(
         is_dirty = entry.is_dirty
         found = MISSING if is_dirty else entry.fetch(is_valid)
     except Exception as error:
-        count_uncached(error)
+        count_uncached(error, queryset.model)
         return run()
     if is_dirty:
         counters["bypassed"] += 1
@@ -401,7 +404,7 @@ def read_data(
                 lambda _, changes: is_untouched(queryset.query, changes, using), is_valid
             )
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, queryset.model)
             turn.prefix = None
         if found is not MISSING:
             return found
@@ -413,20 +416,26 @@ def read_data(
                 if entry.packs(result):
                     entry.store(cost, [])
             except Exception as error:
-                count_uncached(error)
+                count_uncached(error, queryset.model)
     return result
 
 
-def count_uncached(error: Exception) -> None:
-    """Note that a read went to the database, and for what reason.
+def _log(error: Exception, model: Any) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        named = {"model": model._meta.label, "reason": str(error)}
+        logger.debug("ormcache.uncached: %s: %s", *named.values(), extra=named)
+
+
+def count_uncached(error: Exception, model: Any) -> None:
+    """Note that a read of ``model`` went to the database, and for what reason.
 
     Raises the error again if it is not the cache's to keep (see ``faults``).
     """
     if isinstance(error, Uncacheable):
-        logger.debug("ormcache.uncached: %s", error)
+        _log(error, model)
         counters["uncached"] += 1
     elif isinstance(error, StoreError):
-        logger.debug("ormcache.uncached: %s", error)
+        _log(error, model)
         counters["store_error"] += 1
     else:
         faults.note(error)

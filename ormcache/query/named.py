@@ -8,7 +8,7 @@ from django.db.models.query import ModelIterable
 from django.db.models.query_utils import Q
 from django.db.models.sql.query import Query
 
-from ormcache.conversions import EXACT, comparison
+from ormcache.conversions import compares_exactly, comparison
 from ormcache.exceptions import Uncacheable
 from ormcache.query.genuine import overridden
 from ormcache.query.lists import PLAIN_OPTIONS
@@ -44,7 +44,7 @@ def named_pk(queryset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     if schema is None or not _is_key(value, schema.table):
         return None
     # A project may have put a comparison of its own in the place of "exact".
-    return value if meta.pk.get_lookup("exact") in EXACT else None
+    return value if compares_exactly(meta.pk) else None
 
 
 def named_pks(queryset: Any) -> list[Any] | None:

@@ -22,9 +22,9 @@ def conversion(query: Any) -> str:
     that is not declared stable."""
     for expression in _selected(query):
         kind = type(expression)
-        if not is_declared(kind) and not (
-            is_of_django(kind.convert_value) and is_of_django(kind.get_db_converters)
-        ):
+        # A condition among the columns has no convert_value().
+        own = (getattr(kind, name, None) for name in ("convert_value", "get_db_converters"))
+        if not is_declared(kind) and not all(is_of_django(each) for each in own if each):
             return f"{class_path(kind)} converts its values in a way of its own"
         for field in _fields(expression):
             if not loads_plainly(field, _is_stable):

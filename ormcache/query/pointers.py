@@ -68,6 +68,8 @@ class Pointers:
         """The instances of these rows; those that do not exist are left out. No list entry is
         needed: the query names its rows. They come in the order of their keys, which is the one
         databases give them in where none is asked for."""
+        if not pks:
+            return []
         state = state_of(connections[self._using])
         own = [table.name for table in self.schema.tables]
         if not state.sight.may_read([*own, *tables_of(self.branches)]):
@@ -84,7 +86,7 @@ class Pointers:
             loaded = self._loaded(there, wanted, [])
         except Exception as error:
             if not isinstance(error, Vanished):
-                count_uncached(error)
+                count_uncached(error, self._queryset.model)
             return self._plain()
         return self._instances(loaded)
 
@@ -93,7 +95,7 @@ class Pointers:
         try:
             entry, loaded = self._look()
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self._queryset.model)
             return self._plain()
         if loaded is not None:
             counters["sql_saved"] += 1
@@ -163,7 +165,7 @@ class Pointers:
                 # Rows come and go faster than the two reads, or a pointer leads nowhere.
                 pass
             except Exception as error:
-                count_uncached(error)
+                count_uncached(error, self._queryset.model)
         return instances
 
     def _revalidated(self, entry: ListEntry) -> _Loaded | None:
@@ -174,7 +176,7 @@ class Pointers:
         except Vanished:
             entry.turn.prefix = None
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self._queryset.model)
             entry.turn.prefix = None
         return None
 

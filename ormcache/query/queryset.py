@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import FieldDoesNotExist
@@ -16,19 +17,20 @@ from django.db.models.query import (
     QuerySet,
     ValuesListIterable,
 )
+from django.db.models.sql.query import Query
 
 from ormcache import interrupts, runtime
-from ormcache.conf import timeout_seconds
 from ormcache.databases import is_copy
 from ormcache.exceptions import Uncacheable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import analysis, fingerprint
-from ormcache.query.bypass import bypassed
+from ormcache.query.bypass import Bypass, bypassed
 from ormcache.query.explain import explain
 from ormcache.query.explanation import Explanation
 from ormcache.query.genuine import over_cached, overridden, own_compiler
 from ormcache.query.instances import builder
 from ormcache.query.lists import (
+    NOCACHE,
     PLAIN_OPTIONS,
     EntryOptions,
     ListEntry,
@@ -37,21 +39,22 @@ from ormcache.query.lists import (
 )
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers
+from ormcache.query.resolved import resolved
 from ormcache.query.rows import read_row
 from ormcache.query.select import Row, as_loaded
 from ormcache.query.sets import in_order, ordered, ordered_arguments
 from ormcache.query.shapes import SHAPES, names
 from ormcache.query.targets import check_declared
+from ormcache.query.words import check_key, check_words, read_timeout
 from ormcache.schema import Schema
 from ormcache.stats import counters
 from ormcache.writes.announce import insert, literal_pks, touching, updating
 from ormcache.writes.watched import schema_on, schema_or_none
 
 _M = TypeVar("_M", bound=models.Model)
-_LONGEST_KEY = 10_000
 
 
-class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
+class CachedQuerySet(QuerySet[_M, _M]):
     """A QuerySet that reads through the cache and announces what it writes."""
 
     _is_caching_queryset = True
@@ -66,7 +69,6 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         _known_related_objects: dict[Any, Any]
         _prefetch_done: bool
         _prefetch_related_lookups: tuple[Any, ...]
-        _prefetch_related_objects: Any
 
     # The verbs
 
@@ -75,6 +77,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         key: str | None = None,
         timeout: Any = DEFAULT,
         depends_on: Any = (),
+        **wrong: Any,
     ) -> CachedQuerySet[_M]:
         """A clone with options for its list entry; this queryset is left as it is.
 
@@ -84,17 +87,10 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         a timedelta, ``None`` for no expiry. ``depends_on``: instances, models or querysets whose
         change invalidates the entry too. Raises ``TypeError`` or ``ValueError`` for anything else.
         """
-        if key is not None and not isinstance(key, str):
-            raise TypeError(f"cache(key=…) must be a string, not {type(key).__name__}.")
-        if key is not None and not 0 < len(key) <= _LONGEST_KEY:
-            raise ValueError(
-                f"cache(key=…) must have 1 to {_LONGEST_KEY} characters, not {len(key)}."
-            )
+        check_words(wrong)
+        check_key(key)
         if timeout is not DEFAULT:
-            try:
-                timeout = timeout_seconds(timeout)
-            except ValueError as error:
-                raise ValueError(f"cache(timeout=…) {error}") from None
+            timeout = read_timeout(timeout)
         declared = check_declared(depends_on, self._primary()) if depends_on != () else ()
         return self._with_options(EntryOptions(key, timeout, declared, self._cache_options.reset))
 
@@ -103,12 +99,16 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         old = self._cache_options
         return self._with_options(EntryOptions(old.key, old.timeout, old.depends_on, True))
 
+    def nocache(self) -> CachedQuerySet[_M]:
+        """A clone that goes to the database, with all it prefetches, and fills nothing."""
+        return self._with_options(NOCACHE)
+
     def clean(self) -> None:
         """Drop this queryset's cached entry now. Runs no SQL, returns nothing."""
         try:
             self._list_entry().drop()
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
 
     def execute(self) -> None:
         """Evaluate now, again if it was evaluated before. Returns nothing."""
@@ -154,7 +154,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             else:
                 schema = None
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
             schema = None
         if schema is None:
             return super().get(*args, **kwargs)
@@ -186,7 +186,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             interrupts.pass_on(error)
             # Django says best what is wrong with the expressions.
             if isinstance(error, Uncacheable):
-                count_uncached(error)
+                count_uncached(error, self.model)
             return run(*args, **kwargs)
         primary = self._primary()
         found: dict[str, Any] = read_data(
@@ -204,16 +204,27 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             self._result_cache = self._fetch()
         super()._fetch_all()
 
+    def _prefetch_related_objects(self) -> None:
+        with Bypass() if self._cache_options.off else nullcontext():
+            super()._prefetch_related_objects()  # type: ignore[misc]
+
     def _fetch(self) -> list[Any] | None:
         """The result, ``None`` if it is not cached."""
         kind: Any = self._iterable_class
+        if type(self.query) is not Query:
+            try:
+                on = self._resolved()
+            except Exception as error:
+                count_uncached(error, self.model)
+                return None
+            return on._fetch()  # type: ignore[no-any-return]
         if kind is ModelIterable:
             return self._cached_models()
         if kind in SHAPES:
             return self._fetch_values()
         if issubclass(kind, ModelIterable):
             return list(over_cached(kind)(self))
-        count_uncached(Uncacheable(f"{kind.__name__} is a shape of its own"))
+        count_uncached(Uncacheable(f"{kind.__name__} is a shape of its own"), self.model)
         return None
 
     def _cached_models(self) -> list[Any] | None:
@@ -225,7 +236,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             if pks is None:
                 self._check_lists()
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
             return None
         return pointers.by_list() if pks is None else pointers.by_pks(pks)
 
@@ -252,7 +263,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             structure, values = fingerprint.walk(self.query)
             primary = self._primary()
         except Exception as error:
-            count_uncached(error)
+            count_uncached(error, self.model)
             return None
         walked = (structure, values, self.query)
         return read_data(
@@ -279,6 +290,13 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         on._db, on._query, on._deferred_filter = primary, self.query, None
         return on
 
+    def _resolved(self) -> Any:
+        """This queryset with the plain query that its own comes to."""
+        on: Any = object.__new__(type(self))
+        on.__dict__.update(self.__dict__)
+        on._query, on._deferred_filter = resolved(self.query, self.db), None
+        return on
+
     def _instance(self, schema: Schema, row: Row | None, using: str) -> _M:
         if row is None:
             model: Any = self.model
@@ -295,18 +313,22 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             raise Uncacheable(f"{self.model._meta.label}.CacheMeta.lists is False")
 
     def _uses_cache(self) -> bool:
-        if bypassed.get():
+        if bypassed.get() or self._cache_options.off or not runtime.current().config.enabled:
             counters["bypassed"] += 1
             return False
         if _is_down():
             # Not even the key is worth its time then.
             counters["store_down"] += 1
             return False
+        query = self.query
+        if query.is_empty():
+            # Django asks for nothing, and opens no connection.
+            return False
         connection = connections[self.db]
         if reason := own_compiler(connection.ops):
-            count_uncached(Uncacheable(reason))
+            count_uncached(Uncacheable(reason), self.model)
             return False
-        return not (self.query.select_for_update or connection.needs_rollback)
+        return not (query.select_for_update or connection.needs_rollback)
 
     def _primary(self) -> str:
         """The alias whose cells answer: that of the primary, if reads are routed to a replica."""
@@ -397,7 +419,7 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             plan = analysis.plan(query, fingerprint.walk(query)[0])
         except Exception as error:
             if not isinstance(error, Uncacheable):
-                count_uncached(error)
+                count_uncached(error, self.model)
             return None
         if (
             query.where.contains_aggregate

@@ -13,6 +13,7 @@ from ormcache.exceptions import Uncacheable
 from ormcache.query.instances import builder, introduce
 from ormcache.query.rows import Wanted, read_rows
 from ormcache.query.select import Row, as_loaded
+from ormcache.query.tokens import relation_token
 from ormcache.schema import Schema
 from ormcache.writes.watched import schema_on
 
@@ -128,6 +129,8 @@ def _reverse(schema: Schema, relation: Any, path: str, vendor: str) -> Branch:
 def _check_columns(relation: Any, path: str) -> None:
     if not relation.concrete or len(relation.related_fields) != 1:
         raise Uncacheable(f"select_related follows {path}, which is not one column of its model")
+    # A relation of a project's own may join under further conditions, which rows do not tell.
+    relation_token(relation)
 
 
 def _schema(model: type[models.Model], vendor: str) -> Schema:

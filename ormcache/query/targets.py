@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connections, models, router
 from django.db.models.query import QuerySet, RawQuerySet
 
-from ormcache.databases import is_copy
+from ormcache.databases import is_copy, label_alias
 from ormcache.writes.hooks import state_of
 
 _LONGEST = 60
@@ -85,7 +85,13 @@ def _routed(model: type[models.Model]) -> str | None:
 def _is_same(one: str, other: str) -> bool:
     if one == other or is_copy(one, other) or is_copy(other, one):
         return True
-    return state_of(connections[one]).label == state_of(connections[other]).label
+    here, there = connections[one], connections[other]
+    # Whether two addresses lead to one database is known once both were asked; options are
+    # checked where no connection need be open.
+    known = state_of(here).sight.label
+    if known is not None and known == state_of(there).sight.label:
+        return True
+    return label_alias(here) == label_alias(there)
 
 
 def _hint(item: Any) -> str:

@@ -120,7 +120,10 @@ def is_generic(field: Any) -> bool:
 
 
 def _restricts_as_known(field: Any) -> bool:
-    function = getattr(type(field), "get_extra_restriction", None)
+    kind = type(field)
+    function = getattr(kind, "get_extra_restriction", None)
+    if getattr(kind, "get_joining_fields", None) is not ForeignObject.get_joining_fields:
+        return False
     return function is ForeignObject.get_extra_restriction or is_generic(field)
 
 

@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 
 from ormcache.cells import EPOCH_SIZE
 from ormcache.exceptions import StoreError
+from ormcache.store.mistakes import IS_SENTINEL
 from ormcache.store.scripts import scripts_for
 
 logger = logging.getLogger("ormcache")
@@ -92,6 +93,8 @@ class Channel:
             return {}
         text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
         info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        if info.get("redis_mode") == "sentinel":
+            raise StoreError(IS_SENTINEL)
         if info.get("role") == "slave":
             raise StoreError(
                 "The Redis server is a read-only replica. Point ORMCACHE at the primary."

@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from ormcache import interrupts
 from ormcache.exceptions import StoreError
 from ormcache.stats import counters
+from ormcache.store import mistakes
 from ormcache.store.breaker import Breaker
 from ormcache.store.channel import Channel, Command
 from ormcache.store.scripts import Script
@@ -159,7 +160,11 @@ class Client:
         return StoreError(f"Redis refused a command: {error}")
 
     def _open(self) -> Channel:
-        channel = Channel(self._connect())
+        try:
+            channel = Channel(self._connect())
+        except (ResponseError, TypeError) as error:
+            interrupts.pass_on(error)
+            raise StoreError(mistakes.on_connecting(error)) from None
         if self.shared and "run_id" not in channel.info:
             # Its restarts can not be told from its run before.
             counters["epoch_unknown"] += 1

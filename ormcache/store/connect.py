@@ -10,9 +10,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ormcache import interrupts
 from ormcache.exceptions import ConfigError
 from ormcache.store.client import Client
 from ormcache.store.embedded import embedded_client
+from ormcache.store.mistakes import check_options, check_path
 from ormcache.store.sentinel import SCHEME, sentinel_pool
 
 TIMEOUT = 0.25
@@ -39,8 +41,11 @@ def open_url(url: str) -> Client:
         if url.startswith(SCHEME + ":"):
             pool = sentinel_pool(url, TIMEOUT)
         else:
+            check_path(url)
             pool = redis.ConnectionPool.from_url(url)
+            check_options(pool.connection_class, url)
     except (ValueError, TypeError) as error:
+        interrupts.pass_on(error)
         # About a URL that does not come apart the error may quote a piece of its password.
         reason = "" if where == _UNREADABLE else f": {error}"
         raise ConfigError(f'ORMCACHE["URL"] cannot be used: {where}{reason}') from None

@@ -6,13 +6,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
+from redis.connection import Connection, parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from ormcache.store.mistakes import SENTINEL, check_options
+
 SCHEME = "redis+sentinel"
 _PORT = 26379
-_OF_SENTINELS = "sentinel_"
 
 
 def sentinel_pool(url: str, timeout: float) -> SentinelConnectionPool:
@@ -28,6 +29,7 @@ def sentinel_pool(url: str, timeout: float) -> SentinelConnectionPool:
     service, _, db = parts.path.strip("/").partition("/")
     if not hosts or not service or not (db.isdecimal() or not db):
         raise ValueError(f"write {SCHEME}://host:26379,host:26379/service/0")
+    check_options(Connection, url)
     parse: Any = parse_url
     options: dict[str, Any] = parse(f"redis://{credentials}@-/{db}?{parts.query}")
     del options["host"]
@@ -37,13 +39,13 @@ def sentinel_pool(url: str, timeout: float) -> SentinelConnectionPool:
         "retry": Retry(NoBackoff(), 0),
     }
     own = {
-        name.removeprefix(_OF_SENTINELS): options.pop(name)
+        name.removeprefix(SENTINEL): options.pop(name)
         for name in list(options)
-        if name.startswith(_OF_SENTINELS)
+        if name.startswith(SENTINEL)
     }
     addresses = [_address(host) for host in hosts.split(",")]
     sentinel = Sentinel(addresses, sentinel_kwargs={**calm, **own})  # type: ignore[no-untyped-call]
-    return SentinelConnectionPool(unquote(service), sentinel, **calm, **options)  # type: ignore[no-untyped-call]
+    return SentinelConnectionPool(unquote(service), sentinel, **{**calm, **options})  # type: ignore[no-untyped-call]
 
 
 def _address(host: str) -> tuple[str, int]:

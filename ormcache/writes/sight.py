@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -162,17 +161,21 @@ class Sight:
         return self.version == token[0] and self.may_read(tables) and self.token == token
 
     def _named(self, view: Any) -> bytes:
+        # Whoever names the view may read on the way, but not through the cache.
+        self._asking = True
         try:
             return keys.view_token(view(self._connection))
         except Exception as error:
             interrupts.pass_on(error)
             logger.warning("ormcache.view.failed: %r", error)
             raise Uncacheable(f'ORMCACHE["VIEW"] failed: {error!r}') from error
+        finally:
+            self._asking = False
 
     def _set_up(self, *, is_viewed: bool) -> Answer:
         connection = self._connection
         if self._asking:
-            # Whoever is told of a new connection may read.
+            # Whoever is told of a new connection, or asked for the view, may read.
             raise Uncacheable(_NOT_SET_UP)
         if not is_viewed and connection.execute_wrappers != self._quiet:
             self._meet_wrappers()
@@ -183,9 +186,12 @@ class Sight:
                 raise Uncacheable(_BLINDED)
             if self._answer is None or self.label is None:
                 self._ask(is_viewed=is_viewed)
-        except Error as error:
+        except Uncacheable:
+            raise
+        except Exception as error:
+            # Whatever is wrong with the connection, the statement of the application will say.
             interrupts.pass_on(error)
-            raise Uncacheable(f"{_NOT_SET_UP}: {error}") from error
+            raise Uncacheable(f"{_NOT_SET_UP}: {error!r}") from error
         finally:
             self._asking = False
         assert self._answer is not None

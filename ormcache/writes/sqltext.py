@@ -58,7 +58,8 @@ class Statement:
     visibility: bool = False
     """The connection may see other tables or rows than its neighbours from now on."""
     only_view: bool = False
-    """What may change is named by the view of the project, if it names one."""
+    """What may change is named by the view of the project, if it names one; but for a setting that
+    the text does not name."""
     custom: frozenset[str] = frozenset()
     """Settings of the application's own that may be set, as ``app.tenant``."""
     names_setting_apart: bool = False
@@ -363,6 +364,11 @@ def is_setting(name: str) -> bool:
     return name.upper() in _VISIBILITY or re.fullmatch(r"\w+(?:\.\w+)+", name) is not None
 
 
+def is_of_view(name: str) -> bool:
+    """Whether such a setting decides which tables and rows are seen, not what is answered."""
+    return is_setting(name) and name.upper() not in _ANSWERS
+
+
 def _settings(sql: str, parts: list[list[str]], *, holds_code: bool) -> dict[str, Any]:
     """What a text says of the settings it changes, as the fields of a ``Statement``."""
     isolation, visibility = False, "search_path" in sql.casefold()
@@ -392,7 +398,7 @@ def _settings(sql: str, parts: list[list[str]], *, holds_code: bool) -> dict[str
     for name in found:
         isolation |= not name or name.upper() in _ISOLATION
         visibility |= not name or is_setting(name)
-        answers |= not name or name.upper() in _ANSWERS
+        answers |= name.upper() in _ANSWERS
     return {
         "isolation": isolation,
         "visibility": visibility,

@@ -18,7 +18,7 @@ from ormcache.modelset import forget_with_models
 from ormcache.stats import counters
 from ormcache.writes.noting import note_update
 from ormcache.writes.pending import Pending, TableWrites
-from ormcache.writes.sqltext import Exact, Kind, Statement, is_setting, parse
+from ormcache.writes.sqltext import Exact, Kind, Statement, is_of_view, is_setting, parse
 from ormcache.writes.transaction import ConnectionState, own_atomic
 from ormcache.writes.watched import (
     WatchList,
@@ -245,14 +245,17 @@ class Watch:
 def _see_change(state: ConnectionState, statement: Statement, params: Any) -> None:
     """Note that a statement changes what the connection sees."""
     cache = runtime.built()
-    if statement.only_view and cache is not None and cache.config.view is not None:
-        return
+    is_viewed = cache is not None and cache.config.view is not None
+    only_view = statement.only_view
     custom, is_told = statement.custom, not statement.is_blinding
     if statement.names_setting_apart:
         named = params.values() if isinstance(params, dict) else params or ()
         found = [each for each in named if isinstance(each, str) and is_setting(each)]
         custom = custom.union(each for each in found if "." in each)
         is_told = is_told and bool(found)
+        only_view = only_view and is_told and all(map(is_of_view, found))
+    if only_view and is_viewed:
+        return
     if statement.moves:
         state.sight.moves()
     state.sight.changes(custom, is_told=is_told or state.connection.vendor not in _TELLING)

@@ -124,10 +124,10 @@ def test_tables_without_migrations_are_made_while_redis_is_away(fresh: dict[str,
 
 def test_a_migrate_of_another_application_makes_no_table(fresh: dict[str, str]) -> None:
     code = """
-    from ormcache.writes.errors import InvalidationFailed
+    from django.db import DatabaseError
     try:
         execute_from_command_line(["manage.py", "migrate", "contenttypes", "-v0"])
-    except InvalidationFailed as error:
+    except DatabaseError as error:
         print(error)
     """
     assert "Was manage.py migrate run for ormcache" in python(SITE + code, **fresh)

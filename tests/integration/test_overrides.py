@@ -6,14 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import models
+from django.db import connection, connections, models
 from django.db.models import Count, F, Max, Q, Value
 from django.db.models.query import ModelIterable
+from django.db.models.sql.compiler import SQLCompiler as BaseSQLCompiler
 from django.db.models.sql.query import Query
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 import ormcache
 from ormcache.adoption import turned
+from ormcache.exceptions import Uncacheable
 from ormcache.managers import CachedQuerySet
+from ormcache.models import CachedModel
+from ormcache.query.instances import builder
+from ormcache.query.related import branches_of
+from ormcache.schema import schema_of
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -178,10 +185,29 @@ class OwnQueryClass(models.QuerySet[Author]):
         super().__init__(model, query or Hiding(model), **kwargs)
 
 
+class AddingCompiler(BaseSQLCompiler):
+    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.query.is_sliced:
+            self.query.add_q(VISIBLE)
+        return super().as_sql(*args, **kwargs)
+
+
+class Compiled(Query):
+    def get_compiler(self, *args: Any, **kwargs: Any) -> Any:
+        made = super().get_compiler(*args, **kwargs)
+        made.__class__ = AddingCompiler
+        return made
+
+
+class OwnCompiler(models.QuerySet[Author]):
+    def __init__(self, model: Any = None, query: Any = None, **kwargs: Any) -> None:
+        super().__init__(model, query or Compiled(model), **kwargs)
+
+
 KINDS: list[Any] = [
     Filter, Exclude, FilterOrExclude, InPlace, Chain, Clone, FetchAll, Marking, Length, OwnQuery,
     OrderBy, Get, CountMore, Exists, Aggregate, ValuesList, Values, Annotate, InBulk, First,
-    Iterator, OwnIterable, OwnQueryClass,
+    Iterator, OwnIterable, OwnQueryClass, OwnCompiler,
 ]  # fmt: skip
 
 
@@ -258,3 +284,85 @@ def test_what_is_overridden_counts(kind: Any, order: Any) -> None:
             assert plain == answer(read, lambda: order(kind), ann, zoe), name
         with ormcache.bypass():
             assert plain == answer(read, lambda: order(kind), ann, zoe), f"{name}, bypassed"
+
+
+class Backend(type(connection.ops)):  # type: ignore[misc]
+    """The operations of a backend that adds to every SQL."""
+
+    compiler_module = "tests.integration.test_overrides"
+
+
+SQLCompiler = AddingCompiler
+
+
+def test_a_backend_that_compiles_in_its_own_way_is_not_cached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ann = Author.objects.create(name="Ann", slug="ann").pk
+    zoe = Author.objects.create(name="Zoe", slug="zoe").pk
+    reads = ("get", "get hidden", "filter pks", "all", "count", "values")
+    plain = [answer(READS[name], Author.objects.all, ann, zoe) for name in reads]
+    default = connections["default"]
+    monkeypatch.setattr(default, "ops", Backend(default))
+    hidden = [answer(READS[name], Author.nocache.all, ann, zoe) for name in reads]
+    assert plain != hidden
+    for _ in range(2):
+        assert hidden == [answer(READS[name], Author.objects.all, ann, zoe) for name in reads]
+    assert "compiler of its own" in str(Author.objects.all().explain_cache())
+
+
+class Unbound(models.ForeignKey):  # type: ignore[type-arg]
+    """A foreign key that leads only to what is active."""
+
+    def get_extra_restriction(self, alias: Any, related_alias: Any) -> Any:
+        field: Any = self.remote_field.model._meta.get_field("active")
+        return field.get_lookup("exact")(field.get_col(alias), True)
+
+
+def test_a_relation_that_joins_under_a_condition_is_left_to_django() -> None:
+    with isolate_apps("tests.testapp"):
+
+        class Kept(CachedModel):
+            author = Unbound(Author, models.CASCADE, related_name="+")
+
+            class Meta:
+                app_label = "testapp"
+
+    with pytest.raises(Uncacheable, match="condition of its own"):
+        branches_of(schema_of(Kept), {"author": {}}, 5, connection.vendor)
+
+
+class Counting(models.base.ModelBase):
+    """Has a say in how instances are made."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__call__(*args, **kwargs)
+        made.was_called = True
+        return made
+
+
+def test_a_metaclass_that_makes_instances_is_called() -> None:
+    with isolate_apps("tests.testapp"):
+
+        class Kept(CachedModel, metaclass=Counting):
+            class Meta:
+                app_label = "testapp"
+
+    assert builder(Kept, ("id",), "default")([1]).was_called
+
+
+def test_a_query_that_only_adds_conditions_is_cached() -> None:
+    Author.objects.create(name="Ann", slug="ann")
+    Author.objects.create(name="Zoe", slug="zoe")
+    queryset = adopted(OwnQueryClass)
+    for read in (
+        lambda: rows(queryset.order_by("pk")),
+        lambda: list(queryset.values_list("slug", flat=True)),
+        lambda: row(queryset.get(slug="ann")),
+    ):
+        expected = read()
+        with CaptureQueriesContext(connection) as queries:
+            assert expected == read()
+        assert [] == queries.captured_queries
+    explanation = queryset.explain_cache()
+    assert explanation.cached

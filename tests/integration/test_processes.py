@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core import checks
+from django.core.cache.backends.redis import RedisCache
 from django.db import connections
 from pytest_django import Settings
 
@@ -204,8 +205,66 @@ def test_a_django_redis_alias(ormcache_redis: RedisServer, settings: Settings) -
         assert [] != client.keys("alias:*")
     settings.ORMCACHE = {"CACHE": "local"}
     assert ["ormcache.E004"] == [each.id for each in check_setting()]
-    with pytest.raises(ConfigError, match="does not use django_redis"):
+    with pytest.raises(ConfigError, match="is not one of Redis"):
         runtime.current()
+
+
+BUILT_IN = "django.core.cache.backends.redis.RedisCache"
+
+
+class OwnCache(RedisCache):
+    """A project's own subclass of Django's backend."""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("own", [False, True], ids=["Django's", "a subclass"])
+def test_an_alias_of_djangos_own_backend(
+    ormcache_redis: RedisServer, settings: Settings, own: bool
+) -> None:
+    """Its first server is the primary, and its options are those of the connection."""
+    settings.CACHES = {
+        "default": {
+            "BACKEND": f"{__name__}.OwnCache" if own else BUILT_IN,
+            "LOCATION": [ormcache_redis.url.removesuffix("/0"), "redis://127.0.0.1:1"],
+            "OPTIONS": {"db": 3, "username": "hans", "password": "geheim"},
+        },
+    }
+    settings.ORMCACHE = {"CACHE": "default", "NAMESPACE": "alias"}
+    assert [] == check_setting()
+    with ormcache_redis.client() as client:
+        client.execute_command("ACL", "SETUSER", "hans", "on", ">geheim", "~*", "+@all")
+        tag = Tag.objects.create(name="a")
+        hits = counters["row_hit"]
+        for _ in range(2):
+            assert "a" == Tag.objects.get(pk=tag.pk).name
+        assert hits + 1 == counters["row_hit"]
+        assert {"db0", "db3"} & client.info("keyspace").keys() == {"db3"}
+
+
+@pytest.mark.parametrize(
+    ("backend", "text"),
+    [
+        ("django.core.cache.backends.locmem.LocMemCache", "is not one of Redis"),
+        ("django.core.cache.backends.reddis.RedisCache", "cannot be imported"),
+        ("django.core.cache.backends.redis.RedisCash", "cannot be imported"),
+    ],
+)
+def test_an_alias_of_another_backend_is_named(settings: Settings, backend: str, text: str) -> None:
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "redis://u:geheim@x"}}
+    settings.ORMCACHE = {"CACHE": "default"}
+    (found,) = check_setting()
+    assert "ormcache.E004" == found.id
+    assert text in found.msg
+    with pytest.raises(ConfigError, match=text):
+        runtime.current()
+
+
+def test_what_is_wrong_with_an_alias_is_said_without_its_password(settings: Settings) -> None:
+    settings.CACHES = {"default": {"BACKEND": BUILT_IN, "LOCATION": "redis://:geheim@x:y"}}
+    settings.ORMCACHE = {"CACHE": "default"}
+    with pytest.raises(ConfigError, match="cannot be made") as caught:
+        runtime.current()
+    assert "geheim" not in str(caught.value)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -236,6 +295,8 @@ def test_changed_settings_are_honoured(settings: Settings) -> None:
         ({"URL": 5}, ["E002", "W001"], "must be a string, not int"),
         ({"URL": "redis://x", "TIMEOUT": "5"}, ["E002"], "must be seconds, a timedelta or None"),
         ({"URL": "redis://x", "TIMEOUT": -5}, ["E002"], "must be above 0 and at most"),
+        ({"URL": "redis://x", "ENABLED": "no"}, ["E002"], "must be True or False, not 'no'."),
+        ({"url": "redis://x"}, ["E001", "W001"], 'Did you mean "URL"?'),
         ({"URL": "redis://x", "NAMESPACE": "a b"}, ["E002"], "may hold up to 64 letters"),
         ({"URL": "redis://x", "CACHE": "default"}, ["E003", "E004"], "both"),
         ({"CACHE": "nowhere"}, ["E004"], "CACHES has no such alias"),

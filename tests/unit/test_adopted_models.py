@@ -11,8 +11,10 @@ from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelatio
 from django.db import models
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.state import ProjectState
+from django.db.models.sql.query import Query
 from django.test.utils import isolate_apps
 
+from ormcache.checks import _check_model
 from ormcache.managers import CachedQuerySet, CacheManager
 from ormcache.models import CachedModel
 
@@ -249,10 +251,11 @@ def test_abstract_models_between_keep_the_managers() -> None:
             class Meta(Middle.Meta):
                 app_label = "testapp"
 
-    assert "named" == Thing._default_manager.name
-    assert "objects" == Thing._base_manager.name
-    assert isinstance(Thing.objects.all(), OpenQuerySet)
-    assert isinstance(Thing.objects.all(), CachedQuerySet)
+    made: Any = Thing
+    assert "named" == made._default_manager.name
+    assert "objects" == made._base_manager.name
+    assert isinstance(made.objects.all(), OpenQuerySet)
+    assert isinstance(made.objects.all(), CachedQuerySet)
 
 
 def test_a_manager_called_nocache_stays_plain() -> None:
@@ -296,3 +299,58 @@ def test_what_the_registry_forgets_is_found_again() -> None:
     thing._meta._expire_cache()
     assert isinstance(thing.objects.all(), CachedQuerySet)
     assert "named" == thing._default_manager.name
+
+
+class Foreign(Query):
+    def get_initial_alias(self) -> Any:
+        return super().get_initial_alias()
+
+
+class ForeignQuerySet(models.QuerySet[Any]):
+    def __init__(self, model: Any = None, query: Any = None, **kwargs: Any) -> None:
+        super().__init__(model, query or Foreign(model), **kwargs)
+
+
+class Lazy(models.QuerySet[Any]):
+    def _fetch_all(self) -> None:
+        self.query.add_q(models.Q(name="open"))
+        super()._fetch_all()
+
+
+class Behind(CachedQuerySet[Any], Lazy):  # type: ignore[override]
+    pass
+
+
+class Waiting(models.Manager[Any]):
+    def get_queryset(self) -> Any:
+        raise LookupError("no request is running")
+
+
+class Straying(CacheManager[Any]):
+    """Named as if it cached; what it gives is made to."""
+
+    def get_queryset(self) -> Any:
+        return OpenQuerySet(self.model, using=self._db)
+
+
+@pytest.mark.parametrize(
+    ("manager", "meta", "reason"),
+    [
+        (OpenManager(), {}, ""),
+        (OpenQuerySet.as_manager(), {}, ""),
+        (Straying(), {}, ""),
+        (Waiting(), {}, ""),
+        (models.Manager(), {}, ""),
+        (OpenManager(), {"default_manager_name": "nocache"}, "gives a plain QuerySet"),
+        (ForeignQuerySet.as_manager(), {}, "Foreign.get_initial_alias is not Django's own"),
+        (CacheManager.from_queryset(Behind)(), {}, "Lazy._fetch_all() is not Django's own"),
+    ],
+)
+def test_the_check_asks_what_get_queryset_gives(manager: Any, meta: Any, reason: str) -> None:
+    def thing(make: Make, bases: Any) -> None:
+        make("Thing", bases(Bare), meta, objects=manager)
+
+    found = _check_model(made(thing, cached_first)[0]["Thing"])
+    texts = [each.msg for each in found if each.id == "ormcache.W003"]
+    assert len(texts) == bool(reason)
+    assert all(reason in text for text in texts)

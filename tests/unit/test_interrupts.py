@@ -109,7 +109,7 @@ def fail() -> None:
 
 @pytest.mark.parametrize(
     "run",
-    [fail, lambda: int("x"), lambda: {}["x"], lambda: json.loads("{"), lambda: None.x],  # type: ignore[attr-defined]
+    [fail, lambda: int("x"), lambda: [][1], lambda: json.loads("{"), lambda: None.x],  # type: ignore[attr-defined]
 )
 def test_errors_of_the_code_itself(run: Callable[[], Any]) -> None:
     assert "swallowed" == swallow(run)

@@ -133,6 +133,20 @@ def test_a_label_names_one_model_for_all_processes_and_others_for_this_one() -> 
     assert len(structures) == 3
 
 
+def test_a_label_is_not_handed_on_to_another_model() -> None:
+    """A thread may be about to remember something under it for the model that had it."""
+    installed = {"meta": {"app_label": "testapp", "apps": apps}}
+    try:
+        first = make("Passing", **installed)
+        assert "testapp.Passing" == label(first)
+        with pytest.warns(RuntimeWarning, match="was already registered"):
+            second = make("Passing", **installed)
+        assert "testapp.Passing" not in (label(first), label(second))
+    finally:
+        del apps.all_models["testapp"]["passing"]
+        apps.clear_cache()
+
+
 def test_models_made_by_the_thousand_are_let_go() -> None:
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
     for number in range(300):

@@ -328,6 +328,46 @@ SELECT switch_to('search_path', 'a')
 SELECT PG_CATALOG.SET_CONFIG('role', 'a', false)
 """
 
+CUSTOM = """
+SET app.tenant = 'a'
+SET "app.tenant" = 'a'
+SET LOCAL "app"."tenant" TO 'a'
+RESET "app.tenant"
+SELECT set_config('app.tenant', 'a', true)
+DO $$ BEGIN SET app.tenant = 'a'; END $$
+DO $$ BEGIN PERFORM set_config('app.tenant', 'a', false); END $$
+"""
+
+
+@pytest.mark.parametrize("sql", cases(CUSTOM))
+def test_settings_of_the_application(sql: str) -> None:
+    statement = parse(sql)
+    assert statement.visibility
+    assert statement.only_view
+    assert sql.startswith("RESET") or {"app.tenant"} == statement.custom
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET client_encoding = 'LATIN1'",
+        "SET character_set_results = latin1",
+        "SET NAMES latin1",
+        "USE other",
+        "DO $$ BEGIN SET DateStyle = 'German'; END $$",
+    ],
+)
+def test_settings_that_no_view_names(sql: str) -> None:
+    statement = parse(sql)
+    assert statement.visibility
+    assert not statement.only_view
+
+
+def test_a_setting_named_by_a_parameter() -> None:
+    assert parse("SELECT set_config(%s, %s, false)").names_setting_apart
+    assert not parse("SELECT set_config('role', %s, false)").names_setting_apart
+
+
 BOTH = """
 RESET ALL
 DISCARD ALL

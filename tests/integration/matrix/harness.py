@@ -132,9 +132,8 @@ class _Log(logging.Handler):
         self.texts: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if message.startswith("ormcache.uncached: "):
-            self.texts.add(message.removeprefix("ormcache.uncached: "))
+        if record.msg.startswith("ormcache.uncached: "):
+            self.texts.add(record.__dict__["reason"])
 
 
 def _fresh_answers(tables: list[str]) -> tuple[dict[str, Any], dict[str, set[str]]]:

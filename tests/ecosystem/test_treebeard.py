@@ -1,31 +1,12 @@
-"""Managers of others: they stay what they are and cache, in either order of bases."""
+"""django-treebeard: trees whose managers delete whole branches."""
 
 from __future__ import annotations
 
-import pytest
-
+from tests.ecosystem.orders import ORDERS, in_order
 from tests.ecosystem.site import Site, require
+from tests.ecosystem.support import Support
 
-ORDERS = pytest.mark.parametrize(
-    "swap", [False, True], ids=["cached model first", "other base first"]
-)
-
-
-def bases(models: str, swap: bool) -> str:
-    """The source of models with the bases of each CachedModel in one or the other order."""
-    if not swap:
-        return models
-    lines = []
-    for line in models.splitlines():
-        head, found, tail = line.partition("(CachedModel, ")
-        if found:
-            other = tail.partition(")")[0]
-            line = f"{head}({other}, CachedModel):"
-        lines.append(line)
-    return "\n".join(lines)
-
-
-TREEBEARD = """
+MODELS = """
     from ormcache.models import CachedModel
     from django.db import models
     from treebeard.mp_tree import MP_Node
@@ -45,10 +26,21 @@ TREEBEARD = """
 """
 
 
+SUPPORT = Support(
+    "django-treebeard",
+    cached=(
+        ("nodes by key or name (all three kinds of trees)", "Node.objects.get(name='a').name"),
+        ("lists of nodes, in the order of the tree", "[n.name for n in Nested.objects.all()]"),
+        ("children, counts", "[n.name for n in Listed.objects.get(name='a').get_children()]"),
+    ),
+    notes="Its ``delete()`` and ``move()`` are its own.",
+)
+
+
 @ORDERS
-def test_treebeard_deletes_whole_branches(site: Site, swap: bool) -> None:
+def test_treebeard_deletes_whole_branches(site: Site, is_first: bool) -> None:
     require("treebeard")
-    site.start(bases(TREEBEARD, swap), apps=("treebeard",))
+    site.start(in_order(MODELS, is_first), apps=("treebeard",))
     site.run(
         "for M in (Node, Nested, Listed):\n"
         "    a = M.add_root(name='a')\n"
@@ -78,6 +70,7 @@ def test_treebeard_deletes_whole_branches(site: Site, swap: bool) -> None:
             by=1,
         )
         site.check(*reads)
+        site.check_support(SUPPORT)
         site.run(f"{model}.objects.filter(name='b').delete()")
         site.check(*reads)
         assert "['a', 'z']" == site.processes[1].value(

@@ -1,0 +1,1 @@
+"""Django's own test suite, with every model of its applications cached."""
