@@ -15,6 +15,7 @@ from ormcache.keys import (
     site_prefix,
     table_pattern,
     totals_key,
+    view_token,
 )
 
 KEYS = TableKeys("site", "default", 'a:b%3A"t')
@@ -25,8 +26,10 @@ MADE = {
     KEYS.column("a:b"): "stamp",
     KEYS.row(5): "row",
     KEYS.row("x:gen"): "row",
+    KEYS.row_in_view(view_token("a:b"), "x:gen"): "row",
     KEYS.entry(b"\x01\x02"): "list",
     KEYS.named_entry("front:1"): "named",
+    KEYS.named_entry("front:1", view=view_token("a:b")): "named",
     KEYS.lease(KEYS.entry(b"\x01\x02")): "list",
     KEYS.lease(KEYS.named_entry("front:1")): "list",
     KEYS.holders(5): "reverse",
@@ -59,6 +62,7 @@ def test_all_kinds_are_known() -> None:
         "partition",
         "partition_column",
         "row",
+        "row_in_view",
         "rows",
     } == makers
 
