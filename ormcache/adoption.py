@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import types
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db import models
 from django.db.models.manager import BaseManager
@@ -26,36 +26,6 @@ _FOUND = ("managers", "managers_map", "base_manager", "default_manager")
 """What ``Options`` remembers of a model's managers."""
 
 
-class _Adopted:
-    """A class that stands for another one, ``_adopted``, and is made anew where a pickle is
-    loaded."""
-
-    _adopted: ClassVar[type]
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        reduced: Any = super().__reduce_ex__(protocol)
-        make, args, *state = reduced
-        kind = type(self)
-        if args and args[0] is kind and "_adopted" in kind.__dict__:
-            make, args = _make, (make, kind._adopted, *args[1:])
-        return (make, args, *state)
-
-
-class _AdoptedManager(_Adopted):
-    """A manager whose querysets read through the cache, whatever class they are of."""
-
-    def get_queryset(self, *args: Any, **kwargs: Any) -> Any:
-        return turned(super().get_queryset(*args, **kwargs))  # type: ignore[misc]
-
-    # Migrations compare a manager with one of the class it stands for.
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, self._adopted) and self._constructor_args == other._constructor_args  # type: ignore[attr-defined]
-        )
-
-    __hash__ = BaseManager.__hash__
-
-
 @cache
 def caching_queryset(queryset_class: Any) -> Any:
     """A subclass of a queryset class that reads through the cache; itself if it does already."""
@@ -63,39 +33,73 @@ def caching_queryset(queryset_class: Any) -> Any:
         return queryset_class
     if queryset_class is models.QuerySet:
         return CachedQuerySet
-    return _subclass(queryset_class, (_Adopted, queryset_class, CachedQuerySet), {})
+
+    try:
+
+        class Caching(queryset_class, CachedQuerySet):  # type: ignore[misc,type-arg]
+            def __reduce_ex__(self, protocol: Any) -> Any:
+                return _reduced(Caching, super().__reduce_ex__(protocol))
+
+    except TypeError:
+        # The two classes cannot stand together: of two metaclasses, say. A check tells.
+        return queryset_class
+    return _standing_for(queryset_class, Caching)
 
 
 def turned(queryset: Any) -> Any:
     """A queryset with its state, made to cache. What is no ``QuerySet`` is left as it is."""
     kind = type(queryset)
-    if issubclass(kind, models.QuerySet) and not issubclass(kind, CachedQuerySet):
-        queryset.__class__ = caching_queryset(kind)
-    return queryset
+    if not issubclass(kind, models.QuerySet) or issubclass(kind, CachedQuerySet):
+        return queryset
+    made = caching_queryset(kind)
+    return queryset if made is kind else _remade(queryset, made)
 
 
 @cache
 def caching_manager_class(manager_class: Any) -> Any:
     """A subclass of a manager class whose querysets cache; itself if they do already."""
-    if issubclass(manager_class, _AdoptedManager) or (
+    if hasattr(manager_class, "_adopted") or (
         manager_class.get_queryset is BaseManager.get_queryset
         and issubclass(manager_class._queryset_class, CachedQuerySet)
     ):
         return manager_class
-    verbs = manager_class._get_queryset_methods(CachedQuerySet)
-    return _subclass(manager_class, (_AdoptedManager, manager_class), verbs)
+
+    class Caching(manager_class):  # type: ignore[misc]
+        # For methods that pass its own get_queryset() by.
+        _queryset_class = caching_queryset(manager_class._queryset_class)
+
+        def get_queryset(self, *args: Any, **kwargs: Any) -> Any:
+            return turned(super().get_queryset(*args, **kwargs))
+
+        # Migrations compare a manager with one of the class it stands for.
+        def __eq__(self, other: object) -> bool:
+            return (
+                isinstance(other, manager_class)
+                and self._constructor_args == other._constructor_args
+            )
+
+        __hash__ = BaseManager.__hash__
+
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            return _reduced(Caching, super().__reduce_ex__(protocol))
+
+    for name, method in manager_class._get_queryset_methods(CachedQuerySet).items():
+        setattr(Caching, name, method)
+    return _standing_for(manager_class, Caching)
 
 
 def caching_manager(manager: BaseManager[Any]) -> BaseManager[Any]:
     """A copy of a manager whose querysets cache; itself if they do already."""
     kind: Any = type(manager)
     is_plain = kind is models.Manager and not manager.use_in_migrations
-    made = CacheManager if is_plain else caching_manager_class(kind)
+    made: Any = CacheManager if is_plain else caching_manager_class(kind)
     if made is kind:
         return manager
-    manager = copy.copy(manager)
-    manager.__class__ = made
-    return manager
+    copied: BaseManager[Any] = _remade(manager, made)
+    own: Any = vars(copied)
+    if "_queryset_class" in own:
+        own["_queryset_class"] = caching_queryset(own["_queryset_class"])
+    return copied
 
 
 class CachingOptions(Options):  # type: ignore[type-arg]
@@ -185,15 +189,27 @@ def _parent(model: Any) -> Any:
     return None
 
 
-def _subclass(original: type, bases: tuple[type, ...], members: dict[str, Any]) -> Any:
-    members = {
-        "__doc__": original.__doc__,
-        "__module__": original.__module__,
-        "__qualname__": original.__qualname__,
-        "_adopted": original,
-        **members,
-    }
-    return types.new_class(original.__name__, bases, exec_body=lambda body: body.update(members))
+def _remade(instance: Any, kind: Any) -> Any:
+    """A copy of another class. Python cannot always change the class of an instance."""
+    made = object.__new__(kind)
+    made.__dict__.update(vars(instance))
+    return made
+
+
+def _standing_for(original: Any, made: Any) -> Any:
+    """A subclass under the names of the class it stands for."""
+    for name in ("__doc__", "__module__", "__name__", "__qualname__"):
+        setattr(made, name, getattr(original, name))
+    made._adopted = original
+    return made
+
+
+def _reduced(kind: Any, reduced: Any) -> Any:
+    """What a pickle holds: the class that ``kind`` stands for, as its own has no name."""
+    make, args, *state = reduced
+    if args and args[0] is kind:
+        make, args = _make, (make, kind._adopted, *args[1:])
+    return (make, args, *state)
 
 
 def _make(make: Any, original: type, *args: Any) -> Any:

@@ -21,6 +21,7 @@ from ormcache.managers import CachedQuerySet
 from ormcache.options import enrolment_of, misspelt, options_of, read_mapping, read_options
 from ormcache.partitions import partition_kind
 from ormcache.query.genuine import overridden
+from ormcache.query.resolved import own_in_sql
 from ormcache.schema import is_cached, schema_of
 from ormcache.store.connect import open_url
 from ormcache.writes import outboxtable
@@ -191,9 +192,8 @@ def _passed_by(model: type[models.Model]) -> str:
     kind: Any = type(queryset)
     if not isinstance(queryset, CachedQuerySet):
         return f"its get_queryset() gives a plain {kind.__name__}"
-    if type(queryset.query) is not Query:
-        return f"{type(queryset.query).__name__}, which makes their SQL, is not Django's own"
-    return overridden(kind, "list")
+    made: Any = type(queryset.query)
+    return overridden(kind, "list") or ("" if made is Query else own_in_sql(made))
 
 
 def _check_partitions(model: type[models.Model]) -> list[checks.CheckMessage]:

@@ -26,9 +26,11 @@ def pass_on(error: BaseException) -> None:
     """Raise the interrupt that ``error`` is, or that a library made it of; return if there is
     none. To be called wherever an error is about to be swallowed or renamed.
     """
-    caller = sys._getframe(1)
+    if error.__traceback__ is None:
+        return
+    catching = error.__traceback__.tb_frame
     for each in _chain(error):
-        if _is_interrupt(each) and (each is error or _was_raised_below(caller, each)):
+        if _is_interrupt(each) and (each is error or _was_raised_below(catching, each)):
             context = each.__context__
             try:
                 raise each
@@ -53,14 +55,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         todo += (each.__context__, each.__cause__)
 
 
-def _was_raised_below(caller: FrameType, error: BaseException) -> bool:
-    """Whether the error was raised while ``caller`` ran: what the application was about to
-    handle when it called is no interrupt of ours."""
+def _was_raised_below(catching: FrameType, error: BaseException) -> bool:
+    """Whether the error was raised while ``catching`` ran: what the application was about to
+    handle when it called the cache is no interrupt of ours."""
     # From each frame: those of generators lead to none once they have ended.
     for frame in _frames(error.__traceback__):
         at: FrameType | None = frame
         while at is not None:
-            if at is caller:
+            if at is catching:
                 return True
             at = at.f_back
     return False

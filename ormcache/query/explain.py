@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import connections
 from django.db.models.query import ModelIterable
+from django.db.models.sql.query import Query
 
 from ormcache import runtime
 from ormcache.exceptions import StoreError, Uncacheable
@@ -166,6 +167,8 @@ def _switched_off(queryset: Any) -> list[str]:
         reasons.append("nocache() was called")
     if not runtime.current().config.enabled:
         reasons.append('ORMCACHE["ENABLED"] is False')
+    if queryset.query.is_empty():
+        reasons.append("it asks for nothing, and so the database is not asked either")
     if queryset.query.select_for_update:
         reasons.append("select_for_update() locks rows")
     if reason := own_compiler(connections[queryset.db].ops):
@@ -181,6 +184,8 @@ def _switched_off(queryset: Any) -> list[str]:
 @_understood
 def _evaluation(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     queryset = found.queryset
+    if type(queryset.query) is not Query:
+        queryset = found.queryset = queryset._resolved()
     kind = queryset._entry_kind()
     if kind is None:
         raise Uncacheable(f"{queryset._iterable_class.__name__} is a shape of its own")

@@ -68,6 +68,8 @@ class Pointers:
         """The instances of these rows; those that do not exist are left out. No list entry is
         needed: the query names its rows. They come in the order of their keys, which is the one
         databases give them in where none is asked for."""
+        if not pks:
+            return []
         state = state_of(connections[self._using])
         own = [table.name for table in self.schema.tables]
         if not state.sight.may_read([*own, *tables_of(self.branches)]):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import FieldDoesNotExist
@@ -17,6 +17,7 @@ from django.db.models.query import (
     QuerySet,
     ValuesListIterable,
 )
+from django.db.models.sql.query import Query
 
 from ormcache import interrupts, runtime
 from ormcache.databases import is_copy
@@ -38,6 +39,7 @@ from ormcache.query.lists import (
 )
 from ormcache.query.named import named_pk, named_pks
 from ormcache.query.pointers import Pointers
+from ormcache.query.resolved import resolved
 from ormcache.query.rows import read_row
 from ormcache.query.select import Row, as_loaded
 from ormcache.query.sets import in_order, ordered, ordered_arguments
@@ -52,7 +54,7 @@ from ormcache.writes.watched import schema_on, schema_or_none
 _M = TypeVar("_M", bound=models.Model)
 
 
-class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
+class CachedQuerySet(QuerySet[_M, _M]):
     """A QuerySet that reads through the cache and announces what it writes."""
 
     _is_caching_queryset = True
@@ -209,6 +211,13 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
     def _fetch(self) -> list[Any] | None:
         """The result, ``None`` if it is not cached."""
         kind: Any = self._iterable_class
+        if type(self.query) is not Query:
+            try:
+                on = self._resolved()
+            except Exception as error:
+                count_uncached(error, self.model)
+                return None
+            return on._fetch()  # type: ignore[no-any-return]
         if kind is ModelIterable:
             return self._cached_models()
         if kind in SHAPES:
@@ -281,6 +290,13 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
         on._db, on._query, on._deferred_filter = primary, self.query, None
         return on
 
+    def _resolved(self) -> Any:
+        """This queryset with the plain query that its own comes to."""
+        on: Any = object.__new__(type(self))
+        on.__dict__.update(self.__dict__)
+        on._query, on._deferred_filter = resolved(self.query, self.db), None
+        return on
+
     def _instance(self, schema: Schema, row: Row | None, using: str) -> _M:
         if row is None:
             model: Any = self.model
@@ -304,11 +320,15 @@ class CachedQuerySet(QuerySet[_M, _M], Generic[_M]):
             # Not even the key is worth its time then.
             counters["store_down"] += 1
             return False
+        query = self.query
+        if query.is_empty():
+            # Django asks for nothing, and opens no connection.
+            return False
         connection = connections[self.db]
         if reason := own_compiler(connection.ops):
             count_uncached(Uncacheable(reason), self.model)
             return False
-        return not (self.query.select_for_update or connection.needs_rollback)
+        return not (query.select_for_update or connection.needs_rollback)
 
     def _primary(self) -> str:
         """The alias whose cells answer: that of the primary, if reads are routed to a replica."""

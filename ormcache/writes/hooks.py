@@ -125,9 +125,18 @@ def _wrap_set_autocommit(
 ) -> Callable[..., None]:
     def set_autocommit(autocommit: bool, *args: Any, **kwargs: Any) -> None:
         if not autocommit:
+            was_in_transaction = state.in_transaction
             state.begins()
-            # Nothing after it: an interrupt would leave autocommit off.
-            return original(autocommit, *args, **kwargs)
+            try:
+                # Nothing after it: an interrupt would leave autocommit off.
+                return original(autocommit, *args, **kwargs)
+            except BaseException:
+                if state.in_transaction and not was_in_transaction:
+                    # An interrupt came just after BEGIN: nobody would end what it began.
+                    _roll_back(state.connection)
+                    if state.connection.connection is not None:
+                        original(True)
+                raise
         try:
             # Switching autocommit on ends a transaction that nobody committed.
             ends = state.pending is not None and not state.connection.in_atomic_block

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 import django
@@ -52,8 +53,7 @@ def main() -> int:
     os.environ.setdefault("ORMCACHE_RAISE_FAULTS", "1")
     with tempfile.TemporaryDirectory(prefix="django_") as directory:
         os.environ["TMPDIR"] = tempfile.tempdir = directory
-        import runtests
-
+        runtests = import_module("runtests")
         runtests.ALWAYS_INSTALLED_APPS.insert(0, "ormcache")
         failures: int = runtests.django_tests(
             verbosity=1,

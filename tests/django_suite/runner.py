@@ -36,7 +36,8 @@ class Runner(DiscoverRunner):
         TestCase._databases_support_transactions = classmethod(lambda cls: False)  # type: ignore[attr-defined]
         TransactionTestCase._fixture_teardown = empty  # type: ignore[attr-defined]
         _AssertNumQueriesContext.__exit__ = counted  # type: ignore[method-assign]
-        CachedQuerySet._fetch_all = checked_list(CachedQuerySet._fetch_all)  # type: ignore[method-assign]
+        kind: Any = CachedQuerySet
+        kind._fetch_all = checked_list(kind._fetch_all)
         for verb in VERBS:
             setattr(CachedQuerySet, verb, checked(getattr(CachedQuerySet, verb)))
 

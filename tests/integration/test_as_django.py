@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable
 from typing import Any
@@ -470,3 +471,22 @@ def test_a_relation_of_two_columns(
         options._expire_cache()
         options.apps.clear_cache()
         modelset.changed()
+
+
+def test_nothing_opens_no_connection(authors: list[Author]) -> None:
+    """What asks for nothing costs nothing, as in Django."""
+    connection.close()
+    nothing = Author.objects.none()
+    reads: list[Callable[[], Any]] = [
+        lambda: list(nothing.all()),
+        lambda: list(nothing.values("name")),
+        nothing.count,
+        nothing.exists,
+        lambda: nothing.aggregate(n=Count("pk")),
+        lambda: list(Author.objects.filter(pk__in=[])),
+        lambda: pickle.loads(pickle.dumps(nothing.all())),
+    ]
+    for read in reads:
+        read()
+        assert connection.connection is None
+    assert not nothing.explain_cache().cached

@@ -1,6 +1,7 @@
-"""An exception at every line of the cache, as a time limit may raise it: one at a time.
+"""An exception wherever one can strike in the cache, as a time limit may: one at a time.
 
-Afterwards reads are right, nobody waits, and no reply is another's.
+Signals and other threads are heard where a function begins and where one written in C has
+returned. After each, reads are right, nobody waits, and no reply is another's.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+import redis
 from django.db import connection, transaction
 
 import ormcache
@@ -25,9 +27,9 @@ from tests.testapp.models import Author
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 
-PACKAGE = os.path.dirname(ormcache.__file__)
+PACKAGES = (os.path.dirname(ormcache.__file__), os.path.dirname(redis.__file__))
 STEP = 1 if os.environ.get("ORMCACHE_TEST_THOROUGH") else 29
-"""One line of so many is tried; another one in each run."""
+"""One point of so many is tried; another one in each run."""
 
 
 class TimeLimit(Exception):
@@ -35,7 +37,7 @@ class TimeLimit(Exception):
 
 
 class Injection:
-    """Raises at the line event of that number in the package, in this thread."""
+    """Raises at the point of that number in the cache or the driver of Redis, in this thread."""
 
     def __init__(self, at: int, error: type[BaseException]) -> None:
         self.left = at
@@ -43,22 +45,28 @@ class Injection:
         self.where = ""
 
     def __enter__(self) -> Injection:
-        sys.settrace(self._call)
+        sys.setprofile(self._strike)
         return self
 
     def __exit__(self, *error: object) -> None:
-        sys.settrace(None)
+        sys.setprofile(None)
 
-    def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
-        return self._line if frame.f_code.co_filename.startswith(PACKAGE) else None
-
-    def _line(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "line":
-            self.left -= 1
-            if self.left == 0:
-                self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-                raise self.error
-        return self._line
+    def _strike(self, frame: FrameType, event: str, arg: Any) -> None:
+        code = frame.f_code
+        if (
+            event not in ("call", "c_return")
+            or not code.co_filename.startswith(PACKAGES)
+            # Python itself swallows what strikes while it closes a generator.
+            or code.co_name == "<genexpr>"
+            # As good as in Django, which calls it in a ``finally`` of its own.
+            or (event, code.co_name) == ("call", "set_autocommit")
+        ):
+            return
+        self.left -= 1
+        if self.left == 0:
+            sys.setprofile(None)
+            self.where = f"{event} {code.co_filename}:{frame.f_lineno}"
+            raise self.error
 
 
 @pytest.fixture
@@ -118,7 +126,7 @@ def statement(author: Author) -> None:
     "do", [get, fetch, fill, look, save, update, update_and_commit, statement]
 )
 @pytest.mark.parametrize("error", [TimeLimit, TimeoutError])
-def test_an_exception_at_every_line(
+def test_an_exception_at_every_point(
     author: Author, do: Callable[[Author], None], error: type[BaseException]
 ) -> None:
     read(author.pk)
@@ -134,7 +142,7 @@ def test_an_exception_at_every_line(
         except error:
             came_out = True
         finally:
-            sys.settrace(None)
+            sys.setprofile(None)
         if not injection.where:
             break
         tried += 1

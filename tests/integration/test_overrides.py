@@ -11,7 +11,7 @@ from django.db.models import Count, F, Max, Q, Value
 from django.db.models.query import ModelIterable
 from django.db.models.sql.compiler import SQLCompiler as BaseSQLCompiler
 from django.db.models.sql.query import Query
-from django.test.utils import isolate_apps
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 import ormcache
 from ormcache.adoption import turned
@@ -185,10 +185,29 @@ class OwnQueryClass(models.QuerySet[Author]):
         super().__init__(model, query or Hiding(model), **kwargs)
 
 
+class AddingCompiler(BaseSQLCompiler):
+    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.query.is_sliced:
+            self.query.add_q(VISIBLE)
+        return super().as_sql(*args, **kwargs)
+
+
+class Compiled(Query):
+    def get_compiler(self, *args: Any, **kwargs: Any) -> Any:
+        made = super().get_compiler(*args, **kwargs)
+        made.__class__ = AddingCompiler
+        return made
+
+
+class OwnCompiler(models.QuerySet[Author]):
+    def __init__(self, model: Any = None, query: Any = None, **kwargs: Any) -> None:
+        super().__init__(model, query or Compiled(model), **kwargs)
+
+
 KINDS: list[Any] = [
     Filter, Exclude, FilterOrExclude, InPlace, Chain, Clone, FetchAll, Marking, Length, OwnQuery,
     OrderBy, Get, CountMore, Exists, Aggregate, ValuesList, Values, Annotate, InBulk, First,
-    Iterator, OwnIterable, OwnQueryClass,
+    Iterator, OwnIterable, OwnQueryClass, OwnCompiler,
 ]  # fmt: skip
 
 
@@ -273,11 +292,7 @@ class Backend(type(connection.ops)):  # type: ignore[misc]
     compiler_module = "tests.integration.test_overrides"
 
 
-class SQLCompiler(BaseSQLCompiler):
-    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
-        if not self.query.is_sliced:
-            self.query.add_q(VISIBLE)
-        return super().as_sql(*args, **kwargs)
+SQLCompiler = AddingCompiler
 
 
 def test_a_backend_that_compiles_in_its_own_way_is_not_cached(
@@ -334,3 +349,20 @@ def test_a_metaclass_that_makes_instances_is_called() -> None:
                 app_label = "testapp"
 
     assert builder(Kept, ("id",), "default")([1]).was_called
+
+
+def test_a_query_that_only_adds_conditions_is_cached() -> None:
+    Author.objects.create(name="Ann", slug="ann")
+    Author.objects.create(name="Zoe", slug="zoe")
+    queryset = adopted(OwnQueryClass)
+    for read in (
+        lambda: rows(queryset.order_by("pk")),
+        lambda: list(queryset.values_list("slug", flat=True)),
+        lambda: row(queryset.get(slug="ann")),
+    ):
+        expected = read()
+        with CaptureQueriesContext(connection) as queries:
+            assert expected == read()
+        assert [] == queries.captured_queries
+    explanation = queryset.explain_cache()
+    assert explanation.cached

@@ -44,13 +44,7 @@ def restricted(redis_server: RedisServer, settings: Settings) -> RedisServer:
     with redis_server.client() as client:
         client.execute_command("ACL", "SETUSER", "mysite", *rights)
     url = f"redis://mysite:password@127.0.0.1:{redis_server.port}/0"
-    # Without expiry stamps are made to persist: one command more.
-    settings.ORMCACHE = {
-        **settings.ORMCACHE,
-        "URL": url,
-        "NAMESPACE": "mysite",
-        "TIMEOUT": None,
-    }
+    settings.ORMCACHE = {**settings.ORMCACHE, "URL": url, "NAMESPACE": "mysite"}
     return redis_server
 
 

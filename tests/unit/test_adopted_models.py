@@ -302,7 +302,8 @@ def test_what_the_registry_forgets_is_found_again() -> None:
 
 
 class Foreign(Query):
-    pass
+    def get_initial_alias(self) -> Any:
+        return super().get_initial_alias()
 
 
 class ForeignQuerySet(models.QuerySet[Any]):
@@ -341,7 +342,7 @@ class Straying(CacheManager[Any]):
         (Waiting(), {}, ""),
         (models.Manager(), {}, ""),
         (OpenManager(), {"default_manager_name": "nocache"}, "gives a plain QuerySet"),
-        (ForeignQuerySet.as_manager(), {}, "Foreign, which makes their SQL, is not Django's own"),
+        (ForeignQuerySet.as_manager(), {}, "Foreign.get_initial_alias is not Django's own"),
         (CacheManager.from_queryset(Behind)(), {}, "Lazy._fetch_all() is not Django's own"),
     ],
 )

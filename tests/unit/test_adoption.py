@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import pytest
 from django.db import models
 from django.db.models.manager import BaseManager
 
+from ormcache import adoption
 from ormcache.adoption import caching_manager, caching_queryset
 from ormcache.managers import CachedQuerySet, CacheManager
 from tests.testapp.models import Author
+
+T = TypeVar("T")
 
 
 class ShortQuerySet(models.QuerySet[Author]):
@@ -109,6 +113,73 @@ def test_pickles_and_copies_are_of_the_same_class() -> None:
         assert 5 == made.length
     query = pickle.loads(pickle.dumps(manager.all().query))
     queryset = manager.none()
+    queryset._result_cache = []
     loaded = pickle.loads(pickle.dumps(queryset))
     assert type(queryset) is type(loaded)
     assert Author is query.model
+
+
+class Mixin(Generic[T]):
+    """Python would not let an instance of what derives from it change its class."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(name="x")  # type: ignore[misc]
+
+
+class MixedQuerySet(Mixin[Author], models.QuerySet[Author]):
+    pass
+
+
+class MixedManager(Mixin[Author], models.Manager.from_queryset(MixedQuerySet)):  # type: ignore[misc]
+    def every_one(self) -> Any:
+        return super(Mixin, self).get_queryset()
+
+
+def test_classes_of_another_layout_are_made_to_cache() -> None:
+    manager = bound(MixedManager())
+    assert isinstance(manager.all(), CachedQuerySet)
+    assert isinstance(manager.all(), MixedQuerySet)
+
+
+def test_methods_that_pass_its_get_queryset_by_cache_too() -> None:
+    manager = bound(MixedManager())
+    assert isinstance(manager.every_one(), CachedQuerySet)
+    assert "WHERE" not in str(manager.every_one().query)
+
+
+class Given(models.Manager[Author]):
+    def __init__(self, queryset_class: Any) -> None:
+        super().__init__()
+        self._queryset_class = queryset_class
+
+    def every_one(self) -> Any:
+        return super().get_queryset()
+
+
+def test_a_queryset_class_given_to_an_instance_is_made_to_cache() -> None:
+    own = Given(ShortQuerySet)
+    assert isinstance(bound(own).every_one(), CachedQuerySet)
+    assert ShortQuerySet is own._queryset_class
+
+
+class Meta(type):
+    pass
+
+
+class Strange(models.QuerySet[Author], metaclass=Meta):
+    pass
+
+
+def test_classes_that_cannot_stand_together_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Of two metaclasses of which neither derives from the other there is no subclass.
+    class Other(type):
+        pass
+
+    class Caching(models.QuerySet[Author], metaclass=Other):
+        pass
+
+    monkeypatch.setattr(adoption, "CachedQuerySet", Caching)
+    assert Strange is adoption.caching_queryset.__wrapped__(Strange)
+    assert isinstance(adoption.turned(ShortQuerySet(Author)), ShortQuerySet)
