@@ -24,7 +24,7 @@ PASSES = "passes the cache by"
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """A row of the table, kept as ``SUPPORT`` in the module of the package's tests.
+    """A row of the table, kept in ``SUPPORTS`` of the module that tries it.
 
     ``package``: its name on PyPI. ``cached``: words for the reader and an expression of the site.
     ``uncached``: the same, and some words of the logged reason (``PASSES`` where none is logged).
@@ -42,13 +42,13 @@ def modules() -> list[str]:
     return [
         f"tests.ecosystem.{path.stem}"
         for path in sorted(HERE.glob("test_*.py"))
-        if re.search(r"^SUPPORT\b", path.read_text(), re.MULTILINE)
+        if re.search(r"^SUPPORTS\b", path.read_text(), re.MULTILINE)
     ]
 
 
 def supports() -> list[Support]:
     """All that is declared, by name of the package."""
-    found = [import_module(name).SUPPORT for name in modules()]
+    found = [each for name in modules() for each in import_module(name).SUPPORTS]
     return sorted(found, key=lambda each: each.package.casefold())
 
 

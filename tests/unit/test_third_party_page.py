@@ -23,7 +23,7 @@ def test_the_page_tells_what_the_tests_try() -> None:
 @pytest.mark.parametrize("name", support.modules())
 def test_what_is_declared_is_tried(name: str) -> None:
     source = Path(str(import_module(name).__file__)).read_text()
-    assert ".check_support(SUPPORT)" in source
+    assert ".check_support(" in source
 
 
 def test_a_row_lists_reads_reasons_and_notes(monkeypatch: pytest.MonkeyPatch) -> None:
