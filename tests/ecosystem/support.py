@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "how-to" / "third-party.rst"
@@ -24,7 +25,8 @@ PASSES = "passes the cache by"
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """A row of the table, kept in ``SUPPORTS`` of the module that tries it.
+    """A row of the table, kept in the module that tries it: ``SUPPORT``, or several in
+    ``SUPPORTS``.
 
     ``package``: its name on PyPI. ``cached``: words for the reader and an expression of the site.
     ``uncached``: the same, and some words of the logged reason (``PASSES`` where none is logged).
@@ -42,14 +44,18 @@ def modules() -> list[str]:
     return [
         f"tests.ecosystem.{path.stem}"
         for path in sorted(HERE.glob("test_*.py"))
-        if re.search(r"^SUPPORTS\b", path.read_text(), re.MULTILINE)
+        if re.search(r"^SUPPORTS?\b", path.read_text(), re.MULTILINE)
     ]
 
 
 def supports() -> list[Support]:
     """All that is declared, by name of the package."""
-    found = [each for name in modules() for each in import_module(name).SUPPORTS]
+    found = [each for name in modules() for each in _declared(vars(import_module(name)))]
     return sorted(found, key=lambda each: each.package.casefold())
+
+
+def _declared(names: dict[str, Any]) -> tuple[Support, ...]:
+    return names["SUPPORTS"] if "SUPPORTS" in names else (names["SUPPORT"],)
 
 
 def rendered(version_of: Callable[[str], str] = version) -> str:

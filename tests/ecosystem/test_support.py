@@ -1,5 +1,5 @@
-"""What is cached beside each package: the rows of the how-to guide, each tried before and after
-a write of the other process. How right the packages' ways of writing are is tried next door."""
+"""Rows of the page on other people's packages for those whose own tests are about something else:
+tried before and after a write of the other process."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.ecosystem import test_enrolment, test_managers, test_modeltranslation, test_tenants
+from tests.ecosystem import test_enrolment, test_modeltranslation, test_tenants
 from tests.ecosystem.site import Site, require
-from tests.ecosystem.support import PASSES, Support
+from tests.ecosystem.support import Support
 
 TAGGED = """
     from ormcache.models import CachedModel
@@ -29,11 +29,6 @@ PHONES = """
     class Person(CachedModel):
         phone = PhoneNumberField(unique=True)
 """
-KINDS = "def kinds(found): return [(type(o).__name__, o.pk, o.name) for o in found]"
-CONTENT_TYPES = (
-    "from django.core.management import call_command\n"
-    "call_command('migrate', 'contenttypes', verbosity=0)"
-)
 
 
 @dataclass(frozen=True)
@@ -110,25 +105,6 @@ CASES = (
     ),
     Case(
         Support(
-            "django-mptt",
-            cached=(
-                ("a node", "Genre.objects.get(pk=1).name"),
-                (
-                    "descendants",
-                    "[n.name for n in Genre.objects.get(pk=1).get_descendants()]",
-                ),
-                ("ancestors", "[n.name for n in Genre.objects.get(pk=2).get_ancestors()]"),
-                ("roots", "Genre.objects.root_nodes().count()"),
-            ),
-        ),
-        "mptt",
-        test_managers.MPTT,
-        "a = Genre.objects.create(name='a'); Genre.objects.create(name='b', parent=a)",
-        "Genre.objects.create(name='c', parent=Genre.objects.get(name='b'))",
-        {"apps": ("mptt",)},
-    ),
-    Case(
-        Support(
             "django-phonenumber-field",
             cached=(
                 ("rows", "Person.objects.get(pk=1).phone"),
@@ -149,58 +125,6 @@ CASES = (
         "Person.objects.create(phone='+4930123456')",
         "Person.objects.create(phone='+4930123457')",
         {"apps": ("phonenumber_field",)},
-    ),
-    Case(
-        Support(
-            "django-polymorphic",
-            cached=(
-                ("a child, asked by its own class", "kinds([Dog.objects.get(pk=2)])"),
-                ("lists of one class", "kinds(Dog.objects.order_by('pk'))"),
-                (
-                    "``non_polymorphic()``",
-                    "kinds(Animal.objects.non_polymorphic().order_by('pk'))",
-                ),
-                ("counts", "Animal.objects.count()"),
-            ),
-            uncached=(
-                (
-                    "the children in a list of their parent: the list is cached, and the package "
-                    "asks for the rows of each child class with a query of its own",
-                    "kinds(Animal.objects.order_by('pk'))",
-                    PASSES,
-                ),
-            ),
-        ),
-        "polymorphic",
-        test_managers.POLYMORPHIC,
-        "Animal.objects.create(name='any'); Dog.objects.create(name='rex', trick='sit')",
-        "Dog.objects.create(name='bob', trick='lie')",
-        {"apps": ("polymorphic",), "setup": CONTENT_TYPES, "names": KINDS},
-    ),
-    Case(
-        Support(
-            "django-safedelete",
-            cached=(
-                ("rows that a key leads to", "Note.objects.get(pk=1).book.title"),
-                (
-                    "lists that follow keys to them",
-                    "[n.book.title for n in Note.objects.select_related('book')]",
-                ),
-            ),
-            uncached=(
-                (
-                    "what its own managers read",
-                    "[a.name for a in Author.objects.order_by('pk')]",
-                    "SafeDeleteQuery is not a plain SELECT",
-                ),
-            ),
-        ),
-        "safedelete",
-        test_managers.SAFEDELETE,
-        "a = Author.objects.create(name='a'); Author.objects.create(name='b')\n"
-        "Note.objects.create(book=Book.objects.create(title='t', author=a))",
-        "Author.objects.get(name='b').delete(); Book.objects.filter(pk=1).update(title='u')",
-        {"apps": ("safedelete",)},
     ),
     Case(
         Support(
@@ -259,26 +183,6 @@ CASES = (
             "ormcache": {"VIEW": "tests.ecosystem.views.of_schema"},
             **test_tenants.TENANTS,
         },
-    ),
-    Case(
-        Support(
-            "django-treebeard",
-            cached=(
-                ("a node", "Node.objects.get(pk=1).name"),
-                ("children", "[n.name for n in Node.objects.get(pk=1).get_children()]"),
-                ("descendants", "[n.name for n in Node.objects.get(pk=1).get_descendants()]"),
-                ("ancestors", "[n.name for n in Node.objects.get(pk=2).get_ancestors()]"),
-                ("nested sets", "[n.name for n in Nested.objects.get(pk=1).get_descendants()]"),
-                ("adjacency lists", "[n.name for n in Listed.objects.get(pk=1).get_children()]"),
-            ),
-        ),
-        "treebeard",
-        test_managers.TREEBEARD,
-        "for M in (Node, Nested, Listed):\n"
-        "    a = M.add_root(name='a')\n"
-        "    M.objects.get(pk=a.pk).add_child(name='b')\n",
-        "for M in (Node, Nested, Listed): M.objects.get(name='a').add_child(name='c')",
-        {"apps": ("treebeard",)},
     ),
 )
 
