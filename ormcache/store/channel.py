@@ -65,7 +65,7 @@ class Channel:
     def pipeline(self, commands: Sequence[Command]) -> list[Any]:
         """Send all commands at once; an error reply stands in the list instead of a result."""
         connection = self._connection
-        packed = [*connection.pack_commands(commands), self._question]
+        packed = [b"".join((*connection.pack_commands(commands), self._question))]
         connection.send_packed_command(packed, check_health=False)
         replies: list[Any] = []
         for _ in commands:
