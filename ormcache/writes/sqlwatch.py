@@ -217,7 +217,8 @@ class Watch:
             return run
         alone = Pending()
         for name in tables:
-            alone.table(name, watched_tables()[name].table).write_all()
+            watched = watched_tables().get(name)
+            alone.table(name, watched.table if watched else None).write_all()
 
         def marked() -> Any:
             with state.committing_statement(alone, cursor):
@@ -272,7 +273,10 @@ def note(
     exact = statement.exact
     for name in tables:
         counters["unannounced_write"] += 1
-        watched = watched_tables()[name]
+        watched = watched_tables().get(name)
+        if watched is None:
+            # Its model went a moment ago.
+            continue
         writes = pending.table(name, watched.table)
         if writes.table is None:
             if watched.has_cells:

@@ -37,7 +37,9 @@ def test_choices_and_the_value_of_a_field_are_cached() -> None:
         assert 1 == len(queries), "iterator() passes the cache by"
         return [choices, field.clean(ann.pk)]
 
-    assert [[("", "---------"), (ann.pk, str(ann))], ann] == read()
+    # The words for no choice are another version's others.
+    (_, *choices), chosen = read()
+    assert ([(ann.pk, str(ann))], ann) == (choices, chosen)
     with CaptureQueriesContext(connection) as queries:
         read()
     assert 1 == len(queries)

@@ -489,8 +489,10 @@ def test_a_many_to_many_of_another_row(authors: list[Author]) -> None:
     def names() -> list[str]:
         return [tag.name for tag in other.tags.order_by("name")]
 
-    assert survives(names, lambda: one.tags.add(tags[0]))
-    assert survives(names, lambda: one.tags.set(tags[1:]))
+    # MySQL's INSERT IGNORE may clip what it is given, so nobody knows which links came.
+    is_exact = connection.vendor != "mysql"
+    assert is_exact == survives(names, lambda: one.tags.add(tags[0]))
+    assert is_exact == survives(names, lambda: one.tags.set(tags[1:]))
     assert survives(names, lambda: one.tags.remove(tags[1]))
     assert survives(names, lambda: one.tags.clear())
     assert not survives(names, lambda: other.tags.remove(tags[0]))

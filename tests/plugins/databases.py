@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connections
 
 TITLES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "mariadb": "MariaDB"}
 
@@ -50,6 +51,16 @@ def server_version(kind: str, config: dict[str, Any]) -> str:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
     """Leave the names alone: ``tests.settings`` already makes them unique per worker."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Leave no connection behind that has made the databases: what a first one of MySQL is like
+    is what later ones are held against."""
+    with django_db_blocker.unblock():
+        for connection in connections.all(initialized_only=True):
+            if connection.vendor == "mysql":
+                connection.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
