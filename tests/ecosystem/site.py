@@ -167,7 +167,7 @@ class Site:
     def check(self, *reads: str) -> None:
         """See that every process is given what the database holds, twice."""
         for code in reads:
-            expected = self.processes[0].value(f"_past_the_cache(lambda: {code})")
+            expected = self.processes[0].value(f"_past_the_cache(lambda: ({code}))")
             found = [each.value(code) for each in (*self.processes, *self.processes)]
             assert [expected] * len(found) == found, code
 
