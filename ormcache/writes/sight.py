@@ -177,8 +177,9 @@ class Sight:
         if self._asking:
             # Whoever is told of a new connection, or asked for the view, may read.
             raise Uncacheable(_NOT_SET_UP)
-        if not is_viewed and connection.execute_wrappers != self._quiet:
-            self._meet_wrappers()
+        loud = self._meet_wrappers()
+        if loud and not is_viewed:
+            raise Uncacheable(loud)
         self._asking = True
         try:
             connection.ensure_connection()
@@ -197,8 +198,11 @@ class Sight:
         assert self._answer is not None
         return self._answer
 
-    def _meet_wrappers(self) -> None:
-        """Wrappers of others may change the view with the next statement, and a hit makes none."""
+    def _meet_wrappers(self) -> str:
+        """Why the execute wrappers of the connection may change the view: one of others may do so
+        with the next statement, and a hit makes none. Empty if they only watch."""
+        if self._connection.execute_wrappers == self._quiet:
+            return ""
         wrappers = list(self._connection.execute_wrappers)
         self.is_plain = False
         if wrappers != self._loud[0]:
@@ -206,9 +210,9 @@ class Sight:
             name = getattr(loud, "__qualname__", type(loud).__qualname__)
             reason = f"the execute wrapper {name} may send statements of its own" if loud else ""
             self._loud = wrappers, reason
-        if self._loud[1]:
-            raise Uncacheable(self._loud[1])
-        self._quiet = wrappers
+        if not self._loud[1]:
+            self._quiet = wrappers
+        return self._loud[1]
 
     def _ask(self, *, is_viewed: bool) -> None:
         connection, version = self._connection, self.version
@@ -222,7 +226,7 @@ class Sight:
         if self.identify() is None:
             raise Uncacheable(_NAMELESS)
         with (
-            _uncounted(connection),
+            _uncounted(connection, self._quiet),
             databases.set_apart(connection),
             connection.cursor() as cursor,
         ):
@@ -274,14 +278,17 @@ class Sight:
 
 
 @contextmanager
-def _uncounted(connection: Any) -> Iterator[None]:
-    """A question of the cache's is not a query of the application."""
-    log = connection.queries_log
+def _uncounted(connection: Any, quiet: list[Any]) -> Iterator[None]:
+    """A question of the cache's is not a query of the application: it passes neither Django's log
+    nor wrappers that only watch, which may count, delay or forbid what passes."""
+    log, wrappers = connection.queries_log, connection.execute_wrappers
     connection.queries_log = deque(maxlen=log.maxlen)
+    if wrappers == quiet:
+        connection.execute_wrappers = []
     try:
         yield
     finally:
-        connection.queries_log = log
+        connection.queries_log, connection.execute_wrappers = log, wrappers
 
 
 def _receivers() -> list[Any]:

@@ -102,6 +102,11 @@ def start(site: Site, **ormcache: Any) -> None:
     site.start(
         SCHEMAS,
         apps=("django_tenants",),
+        # migrate asks the table of the tenants, which has no migration.
+        setup="""
+            from django.core.management import call_command
+            call_command('migrate', verbosity=0, run_syncdb=True, interactive=False)
+        """,
         names=NAMES,
         ormcache=ormcache,
         **TENANTS,
