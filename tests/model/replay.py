@@ -20,6 +20,7 @@ from django.db import Error, connections
 from django.db.backends.sqlite3 import base
 
 from ormcache import databases, receivers, runtime
+from ormcache.catalog import catalog
 from ormcache.codec import records
 from ormcache.coherence import flight
 from ormcache.coherence.reader import Reader
@@ -167,6 +168,7 @@ class Driver:
     """The driver's connection."""
 
     in_transaction = False
+    autocommit = True
 
     def __init__(self, session: Session, isolation: str) -> None:
         self.ask = session.ask
@@ -378,8 +380,11 @@ def _world(session: Session, setting: Setting) -> Iterator[None]:
     try:
         connection.ensure_connection()
         _believe(store, connection)
+        # The columns are what their fields say.
+        catalog.learns = _learns_nothing  # type: ignore[method-assign]
         yield
     finally:
+        vars(catalog).pop("learns", None)
         for owner, name, value in originals:
             setattr(owner, name, value)
         runtime._current, connections["default"] = before[:2]
@@ -387,6 +392,10 @@ def _world(session: Session, setting: Setting) -> Iterator[None]:
         flight._outlasting = ()
         logging.disable(before[2])
         databases.forget_answers()
+
+
+def _learns_nothing(*asked: Any) -> bool:
+    return False
 
 
 def _believe(store: Any, connection: Any) -> None:
