@@ -354,3 +354,29 @@ def test_the_check_asks_what_get_queryset_gives(manager: Any, meta: Any, reason:
     texts = [each.msg for each in found if each.id == "ormcache.W003"]
     assert len(texts) == bool(reason)
     assert all(reason in text for text in texts)
+
+
+def test_the_meta_of_another_base_is_inherited() -> None:
+    with isolate_apps("tests.testapp"):
+
+        class Other(models.Model):
+            class Meta:
+                abstract = True
+                app_label = "testapp"
+                ordering = ["-id"]
+                verbose_name = "other"
+
+        class First(CachedModel, Other):
+            pass
+
+        class Last(Other, CachedModel):
+            pass
+
+        class Alone(CachedModel):
+            class Meta(CachedModel.Meta):
+                app_label = "testapp"
+
+    for model in (First, Last):
+        assert ["-id"] == model._meta.ordering
+        assert "other" == model._meta.verbose_name
+    assert not Alone._meta.abstract
