@@ -313,10 +313,11 @@ class CachedQuerySet(QuerySet[_M, _M]):
             raise Uncacheable(f"{self.model._meta.label}.CacheMeta.lists is False")
 
     def _uses_cache(self) -> bool:
-        if bypassed.get() or self._cache_options.off or not runtime.current().config.enabled:
+        cache = runtime.current()
+        if bypassed.get() or self._cache_options.off or not cache.config.enabled:
             counters["bypassed"] += 1
             return False
-        if _is_down():
+        if cache.store.is_down:
             # Not even the key is worth its time then.
             counters["store_down"] += 1
             return False
