@@ -54,10 +54,17 @@ class Rows:
     found: Sequence[bytes | None] = ()
     """The cells as they are, hit or not, in the order of ``keys``."""
     epoch: bytes = b""
+    stamp: bytes | None = None
+    """The generation as it was found."""
     bases: Sequence[bytes] = ()
     """For cells of a view: what each rests on besides the generation, and writers mark. Empty for
     cells that writers mark themselves."""
     found_bases: Sequence[bytes | None] = ()
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether a writer is at work on all rows of the table, or has left its mark to expire."""
+        return self.stamp is not None and self.prefix is None
 
     def payloads(self) -> list[bytes | None]:
         """The payload of every hit, ``None`` for every miss."""
@@ -116,7 +123,7 @@ class Reader:
     def read_row(self, generation: bytes, fingerprint: bytes, key: bytes) -> Rows:
         """Read one row cell: one round trip."""
         epoch, (cell, stamp) = self._store.mget((key, generation))
-        rows = Rows(generation, fingerprint, [key], None, (cell,), epoch)
+        rows = Rows(generation, fingerprint, [key], None, (cell,), epoch, stamp)
         if stamp is not None and stamp[:1] == cells.STAMP:
             rows.prefix = cells.value_prefix(epoch, fingerprint, stamp)
         return rows
@@ -134,7 +141,7 @@ class Reader:
         for rows, stamp in zip(groups, stamps, strict=True):
             end = start + len(rows.keys)
             rows.found = found[start:end]
-            rows.epoch = epoch
+            rows.epoch, rows.stamp = epoch, stamp
             start = end
             if rows.bases:
                 rows.found_bases = found[bases : bases + len(rows.bases)]
@@ -158,7 +165,8 @@ class Reader:
             fresh = cells.new_stamp()
             commands.append(("STAMP", rows.generation, fresh, stamp_ms))
         for number, rows in enumerate(groups):
-            for position in misses[number]:
+            # Under a mark nothing can be filled, and a lease would keep everybody from it after.
+            for position in () if rows.is_marked else misses[number]:
                 if rows.bases:
                     commands.append(("STAMP", rows.bases[position], cells.new_stamp(), stamp_ms))
                     asked.append((number, position, b"", cells.new_nonce()))
@@ -174,7 +182,8 @@ class Reader:
                 commands.append(("LEASE", key, seen, lease, LEASE_MS))
                 asked.append((number, position, lease, nonce))
         granted: list[dict[int, Lease]] = [{} for _ in groups]
-        if not asked:
+        # A mark whose time is over gives way to a stamp.
+        if not asked and not any(rows.is_marked for rows in groups):
             return granted
         epoch, replies = self._store.run(commands)
         for rows, stamp in zip(groups, replies, strict=False):

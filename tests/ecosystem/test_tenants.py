@@ -367,7 +367,10 @@ def test_row_level_security_with_named_views_is_cached(site: Site, way: str) -> 
             "Owner.objects.update(name='other')",
         ):
             site.warm(*SECURED_READS)
-            site.check_cached(*SECURED_READS)
+            # A row named by its key that is out of sight is asked for each time, as one that is
+            # not there.
+            cached = [read for read in SECURED_READS if "first" not in read]
+            site.check_cached(*cached, besides="app.tenant")
             admin.run(write)
             site.check(*SECURED_READS, "of('one', owner)", "of('two', owner)")
     finally:

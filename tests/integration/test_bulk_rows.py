@@ -11,7 +11,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F, OuterRef, Subquery
 from django.test.utils import CaptureQueriesContext
 
-from ormcache import bypass, databases
+from ormcache import bypass, databases, runtime
 from ormcache.stats import counters
 from ormcache.writes import announce, returning, sqlwatch, watched
 from ormcache.writes.hooks import state_of
@@ -496,3 +496,18 @@ def test_a_row_that_moves_before_it_is_written_again(
         row.update(author=bob)
         row.update(views=5) if verb == "update" else row.delete()
     assert [0, int(verb == "update")] == read()
+
+
+def test_readers_beside_a_write_to_the_whole_table_leave_no_leases(
+    authors: list[Author], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be filled under the mark, and a lease kept everybody from it for seconds."""
+    ann = authors[0]
+    seen = []
+    step = once(lambda: seen.append(Author.objects.get(pk=ann.pk).name))
+    after(monkeypatch, runtime.current().writer, "mark", step)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("UPDATE testapp_author SET name = name || '!'")
+    assert ["ann"] == seen
+    assert not is_cached(ann)
+    assert is_cached(ann)
