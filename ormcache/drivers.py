@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ormcache import interrupts
 
 _IDLE, _OPEN = 0, (2, 3)
 """Of PostgreSQL: no transaction; one that goes on or has failed."""
@@ -20,16 +23,28 @@ _IN_TRANSACTION, _MORE_RESULTS = 1, 8
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool | None:
     """Whether the next statement is part of a transaction; ``None`` if the driver does not say."""
-    driver: Any = connection.connection
-    if connection.vendor == "postgresql":
+    return _told(_in_transaction, connection)
+
+
+def _told(ask: Callable[[str, Any], bool | None], connection: BaseDatabaseWrapper) -> bool | None:
+    try:
+        return ask(connection.vendor, connection.connection)
+    except Exception as error:
+        # It was closed without Django's knowledge.
+        interrupts.pass_on(error)
+        return None
+
+
+def _in_transaction(vendor: str, driver: Any) -> bool | None:
+    if vendor == "postgresql":
         status = driver.info.transaction_status
         if status not in (_IDLE, *_OPEN):
             return None
         # Without autocommit it begins one with the next statement.
         return bool(status) or not driver.autocommit
-    if connection.vendor == "sqlite":
+    if vendor == "sqlite":
         return bool(driver.in_transaction or driver.isolation_level is not None)
-    if connection.vendor == "mysql":
+    if vendor == "mysql":
         if not driver.get_autocommit():
             return True
         status = getattr(driver, "server_status", None)
@@ -91,14 +106,15 @@ _VERB = re.compile(
 
 def is_idle(connection: BaseDatabaseWrapper) -> bool:
     """Whether the driver says that nothing is under way: no transaction, no pipeline."""
-    driver: Any = connection.connection
-    if driver is None:
-        return False
-    if connection.vendor == "postgresql":
+    return connection.connection is not None and _told(_is_idle, connection) is True
+
+
+def _is_idle(vendor: str, driver: Any) -> bool:
+    if vendor == "postgresql":
         return bool(driver.info.transaction_status == _IDLE)
-    if connection.vendor == "sqlite":
+    if vendor == "sqlite":
         return not driver.in_transaction
-    return in_transaction(connection) is False
+    return _in_transaction(vendor, driver) is False
 
 
 def is_pipelined(connection: BaseDatabaseWrapper) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from django.conf import settings as project
 from django.db import IntegrityError, OperationalError, connection, models, transaction
+from django.test.utils import isolate_apps
 from pytest_django import Settings
 
 from ormcache import invalidate
@@ -533,3 +534,21 @@ def test_text_keys_that_differ_in_case() -> None:
     assert [["old"] * 4] * 2 == [titles(), titles()]
     assert 1 == Category.objects.filter(pk="NEWS").update(title="new")
     assert ["new"] * 4 == titles()
+
+
+@isolate_apps("tests.testapp")
+def test_a_driver_closed_without_django_is_no_hindrance_to_new_models() -> None:
+    def work() -> str:
+        author = Author.objects.get()
+        connection.connection.close()
+
+        class Shelf(models.Model):
+            class Meta:
+                app_label = "testapp"
+
+        with suppress(OperationalError):  # Of mysqlclient: it is closed already.
+            connection.close()
+        return author.name
+
+    Author.objects.create(name="kept", slug="a")
+    assert "kept" == elsewhere(work)

@@ -312,16 +312,18 @@ def test_the_entries_of_another_site_are_left_alone(author: Author, cut: Wire) -
     assert ["another"] == list(left.values_list("namespace", flat=True))
 
 
-def test_without_its_table_writes_are_refused(author: Author, cut: Wire) -> None:
+def test_without_its_table_writes_are_refused(author: Author, ormcache_wire: Wire) -> None:
     with connection.schema_editor() as editor:
         editor.delete_model(OutboxEntry)
+    ormcache_wire.cut()
     try:
         with pytest.raises(InvalidationFailed, match="migrate"):
             rename(author)
         assert "old" == Author.nocache.get(pk=author.pk).name
-        mend(cut)
+        mend(ormcache_wire)
         assert ("old", ["old"], 1) == read() == read()
     finally:
+        ormcache_wire.mend()
         with connection.schema_editor() as editor:
             editor.create_model(OutboxEntry)
 

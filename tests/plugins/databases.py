@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -54,13 +56,32 @@ def django_db_modify_db_settings() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Leave no connection behind that has made the databases: what a first one of MySQL is like
-    is what later ones are held against."""
+    is what later ones are held against. Nor one of a thread that is gone, in whose way the
+    databases could not be dropped."""
     with django_db_blocker.unblock():
         for connection in connections.all(initialized_only=True):
             if connection.vendor == "mysql":
                 connection.close()
+    yield
+    gc.collect()
+    with django_db_blocker.unblock():
+        assert [] == _left_open()
+
+
+def _left_open() -> list[tuple[str, str]]:
+    """What others than this thread keep open to the databases of the run: name, last statement."""
+    if settings.TEST_DB != "postgres":
+        return []
+    own = [each.connection.info.backend_pid for each in connections.all() if each.connection]
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT datname, query FROM pg_stat_activity WHERE starts_with(datname, %s) "
+            "AND pid <> pg_backend_pid() AND pid <> ALL(%s)",
+            [settings.RUN_NAME, own],
+        )
+        return cursor.fetchall()  # type: ignore[no-any-return]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
