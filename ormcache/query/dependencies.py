@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.db import models
+from django.db import connections, models
 from django.db.models.query import QuerySet
 
 from ormcache import runtime
@@ -241,7 +241,7 @@ def _add_instance(
     if schema.table.normalise(item.pk) is None:
         return _add_model(found, type(item), label, vendor)
     if using is not None:
-        read_row(schema, schema.table.normalise(item.pk), using)
+        read_row(schema, schema.table.normalise(item.pk), connections[using])
     for table in schema.tables:
         found.tables.append(table.name)
         pk = table.normalise(item.pk)

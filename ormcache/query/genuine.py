@@ -89,7 +89,8 @@ class _CachedModels(ModelIterable):  # type: ignore[type-arg]
     """The instances Django's own iterable would make, from the cache."""
 
     def __iter__(self) -> Any:
-        found = self.queryset._cached_models()  # type: ignore[attr-defined]
+        queryset: Any = self.queryset
+        found = queryset._cached_models(queryset._primary())
         return super().__iter__() if found is None else iter(found)
 
 

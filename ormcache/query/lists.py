@@ -78,11 +78,12 @@ class ListEntry:
         options: EntryOptions = queryset._cache_options
         cache = runtime.current()
         self.using = using
-        self.state: ConnectionState = state_of(connections[using])
+        connection = connections[using]
+        self.state: ConnectionState = state_of(connection)
         sight = self.state.sight
         sight.look()
         view, self._token = sight.view, sight.token
-        label, vendor = self.state.label, connections[using].vendor
+        label, vendor = self.state.label, connection.vendor
         self._model = queryset.model
         self._kind = kind
         self._options = options

@@ -15,7 +15,6 @@ from django.db.models.query import (
     MAX_GET_RESULTS,
     ModelIterable,
     QuerySet,
-    ValuesListIterable,
 )
 from django.db.models.sql.query import Query
 
@@ -43,7 +42,7 @@ from ormcache.query.resolved import resolved
 from ormcache.query.rows import read_row
 from ormcache.query.select import Row, as_loaded
 from ormcache.query.sets import in_order, ordered, ordered_arguments
-from ormcache.query.shapes import SHAPES, names
+from ormcache.query.shapes import SHAPES, names, rows_of
 from ormcache.query.targets import check_declared
 from ormcache.query.words import check_key, check_words, read_timeout
 from ormcache.schema import Schema
@@ -147,34 +146,34 @@ class CachedQuerySet(QuerySet[_M, _M]):
             return self._without_key().get(*args, **kwargs)
         try:
             pk = None if _is_down() else named_pk(self, args, kwargs)
-            if pk is not None and self._uses_cache():
-                using = self._primary()
-                schema = schema_on(self.model, connections[using].vendor)
-                row = read_row(schema, pk, using)
-            else:
-                schema = None
+            connection: Any = self._connection() if pk is not None else None
+            schema = connection and schema_on(self.model, connection.vendor)
+            row = read_row(schema, pk, connection) if schema else None
         except Exception as error:
             count_uncached(error, self.model)
             schema = None
         if schema is None:
             return super().get(*args, **kwargs)
-        return self._instance(schema, row, using)
+        return self._instance(schema, row, connection.alias)
 
     def count(self) -> int:
-        if self._result_cache is not None or not self._uses_cache():
+        connection = self._connection() if self._result_cache is None else None
+        if connection is None:
             return super().count()
-        found = self._data("count", QuerySet.count, _is_count)
+        found = self._data("count", connection.alias, QuerySet.count, _is_count)
         return super().count() if found is None else int(found)
 
     def exists(self) -> bool:
-        if self._result_cache is not None or not self._uses_cache():
+        connection = self._connection() if self._result_cache is None else None
+        if connection is None:
             return super().exists()
-        found = self._data("exists", QuerySet.exists, _is_bool)
+        found = self._data("exists", connection.alias, QuerySet.exists, _is_bool)
         return super().exists() if found is None else bool(found)
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         run = super().aggregate
-        if not self._uses_cache() or not (args or kwargs):
+        connection = self._connection()
+        if connection is None or not (args or kwargs):
             return run(*args, **kwargs)
         args, kwargs = ordered_arguments(args, kwargs)
         try:
@@ -188,7 +187,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
             if isinstance(error, Uncacheable):
                 count_uncached(error, self.model)
             return run(*args, **kwargs)
-        primary = self._primary()
+        primary = connection.alias
         found: dict[str, Any] = read_data(
             self,
             b"aggregate",
@@ -200,15 +199,17 @@ class CachedQuerySet(QuerySet[_M, _M]):
         return found
 
     def _fetch_all(self) -> None:
-        if self._result_cache is None and self._uses_cache():
-            self._result_cache = self._fetch()
+        if self._result_cache is None:
+            connection = self._connection()
+            if connection is not None:
+                self._result_cache = self._fetch(connection.alias)
         super()._fetch_all()
 
     def _prefetch_related_objects(self) -> None:
         with Bypass() if self._cache_options.off else nullcontext():
             super()._prefetch_related_objects()  # type: ignore[misc]
 
-    def _fetch(self) -> list[Any] | None:
+    def _fetch(self, primary: str) -> list[Any] | None:
         """The result, ``None`` if it is not cached."""
         kind: Any = self._iterable_class
         if type(self.query) is not Query:
@@ -217,21 +218,21 @@ class CachedQuerySet(QuerySet[_M, _M]):
             except Exception as error:
                 count_uncached(error, self.model)
                 return None
-            return on._fetch()  # type: ignore[no-any-return]
+            return on._fetch(primary)  # type: ignore[no-any-return]
         if kind is ModelIterable:
-            return self._cached_models()
+            return self._cached_models(primary)
         if kind in SHAPES:
-            return self._fetch_values()
+            return self._fetch_values(primary)
         if issubclass(kind, ModelIterable):
             return list(over_cached(kind)(self))
         count_uncached(Uncacheable(f"{kind.__name__} is a shape of its own"), self.model)
         return None
 
-    def _cached_models(self) -> list[Any] | None:
+    def _cached_models(self, primary: str) -> list[Any] | None:
         """The instances of Django's own iterable, ``None`` if they are not cached."""
         try:
             self._check_own("list")
-            pointers = Pointers(self, self._primary())
+            pointers = Pointers(self, primary)
             pks = None if pointers.needs_entry else named_pks(self)
             if pks is None:
                 self._check_lists()
@@ -240,7 +241,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
             return None
         return pointers.by_list() if pks is None else pointers.by_pks(pks)
 
-    def _fetch_values(self) -> list[Any] | None:
+    def _fetch_values(self, primary: str) -> list[Any] | None:
         """values() and values_list(): one entry for all their shapes, as lists of columns."""
         width = len(names(self))
 
@@ -250,18 +251,17 @@ class CachedQuerySet(QuerySet[_M, _M]):
                 type(row) is list and len(row) >= width for row in found
             )
 
-        rows = self._data("values", _rows_of, is_rows)
+        rows = self._data("values", primary, rows_of, is_rows)
         if rows is None:
             return None
         shaped: list[Any] = SHAPES[self._iterable_class](self, rows)
         return shaped
 
-    def _data(self, kind: str, run: Any, is_valid: Any) -> Any:
+    def _data(self, kind: str, primary: str, run: Any, is_valid: Any) -> Any:
         """A result that is data, ``None`` if it is not cached."""
         try:
             self._check(kind if kind != "values" else "list")
             structure, values = fingerprint.walk(self.query)
-            primary = self._primary()
         except Exception as error:
             count_uncached(error, self.model)
             return None
@@ -312,28 +312,33 @@ class CachedQuerySet(QuerySet[_M, _M]):
         if not options_of(self.model).lists and self._cache_options is PLAIN_OPTIONS:
             raise Uncacheable(f"{self.model._meta.label}.CacheMeta.lists is False")
 
-    def _uses_cache(self) -> bool:
+    def _connection(self) -> Any:
+        """The connection whose cells may answer, ``None`` if none may."""
         cache = runtime.current()
         if bypassed.get() or self._cache_options.off or not cache.config.enabled:
             counters["bypassed"] += 1
-            return False
+            return None
         if cache.store.is_down:
             # Not even the key is worth its time then.
             counters["store_down"] += 1
-            return False
+            return None
         query = self.query
-        if query.is_empty():
+        if query.where.children and query.is_empty():
             # Django asks for nothing, and opens no connection.
-            return False
-        connection = connections[self.db]
+            return None
+        read = self.db
+        connection = connections[read]
         if reason := own_compiler(connection.ops):
             count_uncached(Uncacheable(reason), self.model)
-            return False
-        return not (query.select_for_update or connection.needs_rollback)
+            return None
+        if query.select_for_update or connection.needs_rollback:
+            return None
+        primary = self._primary(read)
+        return connection if primary == read else connections[primary]
 
-    def _primary(self) -> str:
+    def _primary(self, read: str = "") -> str:
         """The alias whose cells answer: that of the primary, if reads are routed to a replica."""
-        read = self.db
+        read = read or self.db
         if self._db is not None or not router.routers:
             return read
         write = router.db_for_write(self.model, **self._hints)
@@ -479,15 +484,6 @@ def _is_down() -> bool:
     """Whether the store is known not to answer."""
     cache = runtime.built()
     return cache is not None and cache.store.is_down
-
-
-def _rows_of(queryset: Any) -> list[Any]:
-    # Compiling a combination may add columns to its query, and to what its clones share with it.
-    query = queryset.query.chain()
-    if query.selected is not None:
-        query.selected = dict(query.selected)
-    plain: Any = QuerySet(queryset.model, query=query, using=queryset.db)
-    return list(map(list, ValuesListIterable(plain)))
 
 
 def _is_count(found: Any) -> bool:

@@ -32,9 +32,9 @@ class Wanted:
     rows: dict[Any, Row] = field(default_factory=dict)
 
 
-def read_row(schema: Schema, pk: Any, using: str) -> Row | None:
+def read_row(schema: Schema, pk: Any, connection: Any) -> Row | None:
     """One row, ``None`` if it does not exist. One round trip on a hit."""
-    state = state_of(connections[using])
+    state, using = state_of(connection), connection.alias
     table, sight = schema.tables[0], state.sight
     if (
         schema.is_single

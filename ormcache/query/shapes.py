@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models.query import (
     FlatValuesListIterable,
     NamedValuesListIterable,
+    QuerySet,
     ValuesIterable,
     ValuesListIterable,
 )
@@ -19,6 +20,16 @@ def names(queryset: Any) -> list[str]:
     if query.selected:
         return list(query.selected)
     return [*query.extra_select, *query.values_select, *query.annotation_select]
+
+
+def rows_of(queryset: Any) -> list[Any]:
+    """The rows of the database, as an entry holds them."""
+    # Compiling a combination may add columns to its query, and to what its clones share with it.
+    query = queryset.query.chain()
+    if query.selected is not None:
+        query.selected = dict(query.selected)
+    plain: Any = QuerySet(queryset.model, query=query, using=queryset.db)
+    return list(map(list, ValuesListIterable(plain)))
 
 
 def _as_dicts(queryset: Any, rows: list[Any]) -> list[Any]:

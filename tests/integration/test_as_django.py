@@ -308,7 +308,7 @@ def test_a_foreign_key_that_leads_nowhere(authors: list[Author]) -> None:
             class Meta:
                 app_label = "testapp"
 
-        class Child(CachedModel):
+        class LostChild(CachedModel):
             parent = models.OneToOneField(
                 "gone.Model", models.DO_NOTHING, parent_link=True, primary_key=True
             )
@@ -317,7 +317,7 @@ def test_a_foreign_key_that_leads_nowhere(authors: list[Author]) -> None:
                 app_label = "testapp"
 
     tables = watched.watched_tables()
-    for model in (CachedLost, Child):
+    for model in (CachedLost, LostChild):
         with pytest.raises(Uncacheable):
             schema_of(model)
         assert tables[model._meta.db_table].table is None

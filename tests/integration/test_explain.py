@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from asgiref.sync import sync_to_async
+from django.db import connection, connections, transaction
 from django.db.models import Count
 from django.db.models.functions import Now
 from pytest_django import DjangoAssertNumQueries
@@ -369,6 +370,7 @@ def test_for_programs_and_for_async_code(author: Author) -> None:
 
 async def _explained(author: Author) -> Any:
     found = await listed(author).aexplain_cache()
+    await sync_to_async(connections.close_all)()
     return json.loads(json.dumps(found.as_dict()))
 
 
