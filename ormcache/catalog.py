@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from ormcache.modelset import forget_with_models
-from ormcache.partitions import Roster, roster
+from ormcache.partitions import Roster, integer_range, roster
 from ormcache.schema import Schema, Table
 
 
@@ -150,15 +150,26 @@ def _is_exact_on_sqlite(kind: type, field: Any, named: str, definition: str | No
 
 
 _MYSQL = """
-    SELECT column_name, data_type FROM information_schema.columns
+    SELECT column_name, data_type, column_type FROM information_schema.columns
     WHERE table_schema = DATABASE() AND table_name = %s
 """
 
 
-def _is_exact_on_mysql(kind: type, field: Any, named: str | bytes) -> bool:
-    named = (named.decode() if isinstance(named, bytes) else named).lower()
+_BYTES = {"tinyint": 1, "smallint": 2, "mediumint": 3, "int": 4, "bigint": 8}
+
+
+def _is_exact_on_mysql(kind: type, field: Any, named: str | bytes, whole: str | bytes) -> bool:
+    named, whole = (
+        (name.decode() if isinstance(name, bytes) else name).lower() for name in (named, whole)
+    )
     if kind is int:
-        return named in ("tinyint", "smallint", "mediumint", "int", "bigint")
+        if named not in _BYTES:
+            return False
+        # A narrower column makes the nearest number of what it cannot hold, where it may.
+        most = 1 << 8 * _BYTES[named]
+        lowest = 0 if "unsigned" in whole else -most // 2
+        least, greatest = integer_range(field)
+        return lowest <= least and greatest < lowest + most
     # Text is compared loosely whatever its type: its partitions and keys count nowhere there. A
     # UUID is written in one way.
     return kind is str or named in ("char", "varchar", "uuid")

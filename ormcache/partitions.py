@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
+from django.db.backends.base.operations import BaseDatabaseOperations
 from django.utils.safestring import SafeString
 
 from ormcache import interrupts
@@ -53,10 +54,15 @@ class Partition:
         return None if known is None else value_token(known)
 
     def stored_token(self, value: Any) -> bytes | None:
-        """The same of a value that was sent to the column: it may cut blanks off a long text."""
+        """The same of a value that was sent to the column: it may cut blanks off a long text, and
+        make the nearest number of one beyond its range (MySQL, where it is not strict)."""
         if self.kind is str and value is not None:
             longest = self.field.max_length
             if longest is not None and len(value) > longest:
+                return None
+        if self.kind is int and isinstance(value, int):
+            lowest, highest = integer_range(self.field)
+            if not lowest <= value <= highest:
                 return None
         return self.token(value)
 
@@ -118,6 +124,11 @@ def partition_kind(item: Any) -> type | None:
     if type(target) in TEXTS and not target.db_collation:
         return str
     return None
+
+
+def integer_range(field: Any) -> tuple[int, int]:
+    """The least and the greatest number of an integer field."""
+    return BaseDatabaseOperations.integer_field_ranges[field.get_internal_type()]
 
 
 def final_target(field: Any) -> Any:

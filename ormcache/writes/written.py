@@ -37,6 +37,9 @@ class Written:
     """Each parameter holds the values of one column for all rows (``UNNEST``)."""
     replaced: tuple[str, ...] = ()
     key: tuple[str, int, int] | None = None
+    is_clipped: bool = False
+    """The column makes of a value what fits into it (MySQL's ``IGNORE``): of an integer it is
+    known what does."""
 
     def rows(self, params: Any) -> list[dict[str, Any]] | None:
         """By row and column the values given; ``None`` if it is not known how many rows it is."""
@@ -65,7 +68,8 @@ class Written:
 
     def _value(self, place: int, params: Any) -> Any:
         if place >= 0:
-            return params[place]
+            value = params[place]
+            return value if not self.is_clipped or type(value) is int else UNKNOWN
         return None if place == NULL else UNKNOWN
 
 
@@ -284,7 +288,6 @@ def _key(reader: _Reader, table: str) -> tuple[str, int, int] | None:
 
 def _insert(reader: _Reader) -> Written | None:
     reader.take()
-    # MySQL's IGNORE makes of a value what fits into the column.
     is_clipped = reader.takes("IGNORE")
     reader.takes("OR", "IGNORE")
     table = reader.name() if reader.takes("INTO") else ""
@@ -296,14 +299,21 @@ def _insert(reader: _Reader) -> Written | None:
         row = _row(reader)
         if len(row) != len(columns):
             return None
-        places += [OTHER] * len(row) if is_clipped else row
+        places += row
         if not reader.takes(","):
             break
     replaced = _replaced(reader, table)
     if replaced is None or (reader.peek() and not reader.takes("RETURNING")):
         return None
     reader.rest()
-    return Written(table, tuple(columns), places, reader.params, replaced=replaced)
+    return Written(
+        table,
+        tuple(columns),
+        places,
+        reader.params,
+        replaced=replaced,
+        is_clipped=is_clipped,
+    )
 
 
 def _row(reader: _Reader) -> list[int]:

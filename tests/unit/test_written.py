@@ -54,7 +54,8 @@ ON = ' RETURNING "t"."id"'
         ),
         ([{"a": 1}], 'INSERT OR IGNORE INTO "t" ("a") VALUES (%s)', (1,)),
         ([{"a": 1}], 'INSERT INTO "t" ("a") VALUES (%s) ON CONFLICT DO NOTHING', (1,)),
-        ([{"a": UNKNOWN}], "INSERT IGNORE INTO `t` (`a`) VALUES (%s)", (1,)),
+        ([{"a": 1}], "INSERT IGNORE INTO `t` (`a`) VALUES (%s)", (1,)),
+        ([{"a": UNKNOWN}], "INSERT IGNORE INTO `t` (`a`) VALUES (%s)", ("1",)),
     ],
 )
 def test_values(expected: Any, sql: str, params: Any) -> None:
