@@ -27,7 +27,6 @@ _KINDS = {
     b"named": "named",
     b"viewed": "named",
     b"lease": "list",
-    b"held": "reverse",
     b"deps": "reverse",
     b"log": "log",
 }
@@ -119,10 +118,6 @@ class TableKeys:
     def lease(self, entry: bytes) -> bytes:
         """The lease of a list entry by its key: whoever holds it runs the SQL."""
         return self.prefix + b"lease:" + entry[len(self.prefix) :]
-
-    def holders(self, pk: object) -> bytes:
-        """Reverse dependencies: entries whose pointers hold the row."""
-        return self.prefix + b"held:" + _suffix(str(pk))
 
     def dependents(self, pk: object) -> bytes:
         """Reverse dependencies: entries that declared the row in ``depends_on``."""

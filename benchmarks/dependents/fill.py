@@ -25,13 +25,11 @@ def _ormcache(queryset: Any, rows: list[Any], count: int) -> None:
     listed = queryset._list_entry()
     listed.read(lambda found: True)
     prefix = cache.reader.capture(listed.entry, cache.stamp_ms)
-    keys = cache.keys(listed.state.label, queryset.model._meta.db_table)
-    holders = [keys.holders(row.pk) for row in rows]
     payload = pack([[row.pk for row in rows], []])
     for number in range(count):
         entry = copy.copy(listed.entry)
         entry.key += b"%d" % number
-        cache.reader.store_entry(entry, prefix, payload, 3600, 0.001, cache.stamp_ms, holders)
+        cache.reader.store_entry(entry, prefix, payload, 3600, 0.001, cache.stamp_ms)
 
 
 def _cacheops(queryset: Any, rows: list[Any], count: int) -> None:

@@ -295,11 +295,11 @@ class Reader:
         timeout: float | None,
         cost: float,
         stamp_ms: int,
-        holders: Sequence[bytes] = (),
+        dependents: Sequence[bytes] = (),
         lease: bytes | None = None,
     ) -> None:
-        """Store a list entry, give its lease back and note the entry beside every row in
-        ``holders``: one round trip.
+        """Store a list entry, give its lease back and note the entry in the sets
+        ``dependents``: one round trip.
 
         No lease is needed: the stamps in the prefix were captured before the SQL ran, so an entry
         that comes late is a miss. A lease that has meanwhile passed to another reader goes, too:
@@ -319,8 +319,8 @@ class Reader:
         commands += entry.stamping(stamps, stamp_ms)
         expires = int(now * 1000) + keep
         commands += [
-            ("HOLD", holder, key, expires, int(now * 1000), MOST_HOLDERS, keep)
-            for holder in holders
+            ("HOLD", each, key, expires, int(now * 1000), MOST_DEPENDENTS, keep)
+            for each in dependents
         ]
         self._store.run(commands)
 
@@ -349,8 +349,8 @@ class Reader:
         self._store.run([("SET", lease, cells.LEASE, "PX", lease_ms)])
 
 
-MOST_HOLDERS = 256
-"""Reverse dependencies kept beside one row; more are forgotten, oldest expiry first."""
+MOST_DEPENDENTS = 256
+"""Entries noted beside a row that they declare; more are forgotten, oldest expiry first."""
 
 # How often a stored entry prolongs the life of its stamps: they live far longer than entries.
 _PROLONG = 1 / 16

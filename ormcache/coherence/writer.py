@@ -37,7 +37,6 @@ class Marked:
     old: list[bytes | None]
     """The value each cell held, in the order asked; ``None`` for none."""
     looked_up: list[bytes | None]
-    lists: list[list[bytes]]
 
 
 class Writer:
@@ -52,11 +51,10 @@ class Writer:
         keys: Sequence[bytes],
         *,
         look_up: Sequence[bytes] = (),
-        list_sets: Sequence[bytes] = (),
         ttl_ms: int = MARK_MS,
         records: Mapping[bytes, bytes | None] = _NONE,
     ) -> Marked:
-        """Mark cells; also read the cells ``look_up`` and the members of ``list_sets``.
+        """Mark cells; also read the cells ``look_up``.
 
         ``records``: what to add to the logs of those that have one, by key (see ``log``).
 
@@ -65,28 +63,21 @@ class Writer:
         """
         commands: list[Command] = [_marking(key, token, ttl_ms, records.get(key)) for key in keys]
         commands += [("GET", key) for key in look_up]
-        commands += [("ZRANGE", key, 0, -1) for key in list_sets]
         epoch, replies = self._store.run(commands)
-        read_from = len(keys)
-        sets_from = read_from + len(look_up)
-        return Marked(
-            epoch, replies[:read_from], replies[read_from:sets_from], replies[sets_from:]
-        )
+        return Marked(epoch, replies[: len(keys)], replies[len(keys) :])
 
     def release(
         self,
         token: bytes,
         keys: Sequence[bytes],
-        unlink: Sequence[bytes] = (),
         rosters: Mapping[bytes, bytes] = _NO_ROSTERS,
     ) -> Released:
-        """Take the marks off again, and unlink what the write made useless: one round trip.
+        """Take the marks off again: one round trip.
 
         To be called after the commit or a known rollback, never when the outcome is unknown.
         ``rosters``: by key of a lists stamp the roster whose stamps were marked.
         """
         commands: list[Command] = [_releasing(key, token) for key in keys]
-        commands += unlinking(unlink)
         if rosters:
             commands.append(("MGET", *rosters))
         _, replies = self._store.run(commands)

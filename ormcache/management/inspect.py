@@ -1,4 +1,4 @@
-"""Show what the cache holds of one row, and which entries hold it or depend on it."""
+"""Show what the cache holds of one row, and which entries declare it in ``depends_on``."""
 
 from __future__ import annotations
 
@@ -116,7 +116,6 @@ def _cell_data(view: CellView) -> dict[str, Any]:
         "dependents": [
             {
                 "key": key_text(each.key),
-                "relation": each.relation,
                 "exists": each.exists,
                 "ttl_ms": each.ttl_ms,
             }
@@ -140,7 +139,7 @@ def _cell_lines(view: CellView) -> list[str]:
     lines += columns([(f"  {name}", _shown(value)) for name, value in view.columns.items()])
     for each in view.dependents:
         there = f"expires in {ms_text(each.ttl_ms)}" if each.ttl_ms is not None else "is gone"
-        lines.append(f"Entry        {key_text(each.key)} {each.relation}, {there}")
+        lines.append(f"Entry        {key_text(each.key)} declares the row, {there}")
     return lines
 
 

@@ -23,13 +23,12 @@ _MARK_SIZE = cells.TOKEN_SIZE + _DEADLINE_SIZE
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """A list entry noted beside the row: it ``holds`` a pointer to it or ``declares`` it.
+    """A list entry that declares the row in ``depends_on``.
 
     ``ttl_ms`` is -1 for no expiry, ``None`` when the entry is gone.
     """
 
     key: bytes
-    relation: str
     ttl_ms: int | None
 
     @property
@@ -62,13 +61,13 @@ class CellView:
 
 
 def view_cells(schema: Schema, pk: Any, using: str) -> list[CellView]:
-    """The cells of a row, one a table, with what depends on it: two round trips. Raises
+    """The cells of a row, one a table, with the entries that declare it: two round trips. Raises
     ``StoreError``."""
     found = _tables(schema, using)
-    sets = [key for _, keys in found for key in (keys.holders(pk), keys.dependents(pk))]
+    sets = [keys.dependents(pk) for _, keys in found]
     views, members = _ask(found, [pk], _seen(using), [("ZRANGE", key, 0, -1) for key in sets])
-    for view, held, declared in zip(views, members[::2], members[1::2], strict=True):
-        view.dependents = _dependents(held, declared)
+    for view, declared in zip(views, members, strict=True):
+        view.dependents = _dependents(declared)
     return views
 
 
@@ -117,14 +116,12 @@ def _ask(
     return views, replies[4 * len(wanted) :]
 
 
-def _dependents(held: list[bytes], declared: list[bytes]) -> list[Dependent]:
-    noted = [(key, "holds") for key in held] + [(key, "declares") for key in declared]
-    if not noted:
+def _dependents(declared: list[bytes]) -> list[Dependent]:
+    if not declared:
         return []
-    _, ttls = runtime.current().store.run([("PTTL", key) for key, _ in noted])
+    _, ttls = runtime.current().store.run([("PTTL", key) for key in declared])
     return [
-        Dependent(key, relation, None if ttl == -2 else ttl)
-        for (key, relation), ttl in zip(noted, ttls, strict=True)
+        Dependent(key, None if ttl == -2 else ttl) for key, ttl in zip(declared, ttls, strict=True)
     ]
 
 

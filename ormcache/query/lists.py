@@ -34,9 +34,6 @@ logger = logging.getLogger("ormcache")
 
 MISSING: Any = object()
 
-MOST_HELD = 1000
-"""Pointers of one entry noted beside their rows; the rest is known by stamps alone."""
-
 
 @dataclass(frozen=True, slots=True)
 class EntryOptions:
@@ -300,7 +297,7 @@ class ListEntry:
         self.turn.in_vain()
         return False
 
-    def store(self, cost: float, pointers: list[Any]) -> None:
+    def store(self, cost: float) -> None:
         """Store the result packed before, under the stamps captured before its SQL ran.
 
         ``cost``: the seconds it took.
@@ -314,9 +311,7 @@ class ListEntry:
             return
         cache = runtime.current()
         timeout = self._timeout()
-        keys = cache.keys(self.state.label, self._model._meta.db_table)
-        holders = [keys.holders(pk) for pk in pointers[:MOST_HELD]]
-        holders += [row_keys.dependents(pk) for row_keys, pk in self._declared]
+        dependents = [row_keys.dependents(pk) for row_keys, pk in self._declared]
         try:
             cache.reader.store_entry(
                 self.entry,
@@ -325,7 +320,7 @@ class ListEntry:
                 timeout,
                 cost,
                 cache.stamp_ms,
-                holders,
+                dependents,
                 turn.lease,
             )
         except StoreError:
@@ -415,7 +410,7 @@ def read_data(
         if turn.prefix is not None:
             try:
                 if entry.packs(result):
-                    entry.store(cost, [])
+                    entry.store(cost)
             except Exception as error:
                 count_uncached(error, queryset.model)
     return result

@@ -185,7 +185,7 @@ class Pointers:
         pks, columns = pointed
         if entry.packs(pointed):
             self._load(pks, columns)
-            entry.store(cost, list(dict.fromkeys(pks)))
+            entry.store(cost)
 
     def _holds(self, stored: Pointed, changes: Changes) -> bool:
         holds = list_holds(self._queryset, stored, changes, self._select)

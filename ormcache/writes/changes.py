@@ -71,13 +71,6 @@ class TableChanges:
             # Every list over the table relies on it.
             yield keys.lists
 
-    def reverse_keys(self) -> Iterator[bytes]:
-        """The reverse dependencies whose entries the writes make useless."""
-        for pk in self.writes.rows:
-            yield self.keys.dependents(pk)
-            if pk in self.writes.deleted:
-                yield self.keys.holders(pk)
-
     def inserted_stamps(self, lists: bytes | None) -> Iterator[Touched]:
         """The stamps new rows change. ``lists`` is the table's lists stamp as it is: when it does
         not name this roster, some lists may rely on partitions that are not kept here."""

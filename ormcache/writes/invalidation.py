@@ -59,7 +59,6 @@ class Invalidation:
         self._connection = connection
         self._token = new_token()
         self._marked: list[bytes] = []
-        self._unlink: list[bytes] = []
         self._rosters: dict[bytes, bytes] = {}
         """By key of a lists stamp, the roster of the stamps that were marked in its table."""
         self._noted: Noted | None = None
@@ -166,10 +165,8 @@ class Invalidation:
             [*(each.keys.row(pk) for each, pk in rows), *known],
             ttl_ms,
             [key for each in changes for key in (each.keys.generation, each.keys.lists)],
-            [key for each in changes for key in each.reverse_keys()],
             members,
         )
-        self._unlink = [key for members in marked.lists for key in members]
         more = Touching()
         for each, generation, lists in zip(
             changes, marked.looked_up[::2], marked.looked_up[1::2], strict=True
@@ -190,7 +187,6 @@ class Invalidation:
         keys: list[bytes],
         ttl_ms: int,
         look_up: list[bytes] | None = None,
-        list_sets: list[bytes] | None = None,
         records: Mapping[bytes, bytes | None] | None = None,
     ) -> Marked:
         # Noted first: a mark whose reply is lost may be there all the same.
@@ -200,7 +196,6 @@ class Invalidation:
             self._token,
             keys,
             look_up=look_up or (),
-            list_sets=list_sets or (),
             ttl_ms=ttl_ms,
             records=records or {},
         )
@@ -232,7 +227,7 @@ class Invalidation:
         try:
             rosters = {key: self._rosters[key] for key in self._rosters.keys() - set(marked)}
             writer = runtime.current().writer
-            lost, foreign = writer.release(self._token, marked, self._unlink, rosters)
+            lost, foreign = writer.release(self._token, marked, rosters)
             counters["release"] += len(marked)
             counters["release_mark_lost"] += lost
             if foreign:

@@ -101,8 +101,8 @@ class Deletes(Writer):
     def mark(self, token: bytes, keys: Sequence[bytes], **kwargs: Any) -> Marked:
         if self.before:
             self._store.run([("UNLINK", *keys)])
-        marked = super().mark(token, (), **{**kwargs, "list_sets": ()})
-        return Marked(marked.epoch, [None] * len(keys), marked.looked_up, [])
+        marked = super().mark(token, (), **kwargs)
+        return Marked(marked.epoch, [None] * len(keys), marked.looked_up)
 
     def release(self, token: bytes, keys: Sequence[bytes], *rest: Any, **named: Any) -> Released:
         if self.after:
