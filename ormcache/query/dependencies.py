@@ -179,7 +179,8 @@ def _partition_stamps(
 def _named_columns(table: Table, columns: frozenset[str]) -> list[str]:
     if columns == EVERY_COLUMN or columns & table.generated:
         columns = frozenset(table.positions)
-    return sorted(columns)
+    # A row under another primary key is another row: whoever changes one has written the table.
+    return sorted(columns - {table.pk_column})
 
 
 def _columns(name: str) -> frozenset[str]:
