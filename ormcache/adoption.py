@@ -40,8 +40,9 @@ def caching_queryset(queryset_class: Any) -> Any:
             def __reduce_ex__(self, protocol: Any) -> Any:
                 return _reduced(Caching, super().__reduce_ex__(protocol))
 
-    except TypeError:
-        # The two classes cannot stand together: of two metaclasses, say. A check tells.
+    except Exception:
+        # The two classes cannot stand together, of two metaclasses, say, or the class lets none be
+        # made of it. A check tells.
         return queryset_class
     return _standing_for(queryset_class, Caching)
 
@@ -64,25 +65,30 @@ def caching_manager_class(manager_class: Any) -> Any:
     ):
         return manager_class
 
-    class Caching(manager_class):  # type: ignore[misc]
-        # For methods that pass its own get_queryset() by.
-        _queryset_class = caching_queryset(manager_class._queryset_class)
+    try:
 
-        def get_queryset(self, *args: Any, **kwargs: Any) -> Any:
-            return turned(super().get_queryset(*args, **kwargs))
+        class Caching(manager_class):  # type: ignore[misc]
+            # For methods that pass its own get_queryset() by.
+            _queryset_class = caching_queryset(manager_class._queryset_class)
 
-        # Migrations compare a manager with one of the class it stands for.
-        def __eq__(self, other: object) -> bool:
-            return (
-                isinstance(other, manager_class)
-                and self._constructor_args == other._constructor_args
-            )
+            def get_queryset(self, *args: Any, **kwargs: Any) -> Any:
+                return turned(super().get_queryset(*args, **kwargs))
 
-        __hash__ = BaseManager.__hash__
+            # Migrations compare a manager with one of the class it stands for.
+            def __eq__(self, other: object) -> bool:
+                return (
+                    isinstance(other, manager_class)
+                    and self._constructor_args == other._constructor_args
+                )
 
-        def __reduce_ex__(self, protocol: Any) -> Any:
-            return _reduced(Caching, super().__reduce_ex__(protocol))
+            __hash__ = BaseManager.__hash__
 
+            def __reduce_ex__(self, protocol: Any) -> Any:
+                return _reduced(Caching, super().__reduce_ex__(protocol))
+
+    except Exception:
+        # As with a queryset class.
+        return manager_class
     for name, method in manager_class._get_queryset_methods(CachedQuerySet).items():
         setattr(Caching, name, method)
     return _standing_for(manager_class, Caching)

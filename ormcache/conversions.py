@@ -87,6 +87,22 @@ def loads_plainly(field: Any, is_stable: Callable[[type], bool]) -> bool:
     )
 
 
+def selects_itself(field: Any) -> bool:
+    """Whether a field stands for its own column in every SELECT and ORDER BY, as far as is known:
+    one that stands for another may choose it by the language or the tenant."""
+    return _is_django(field, ("get_col", "cached_col"))
+
+
+def is_selected_plainly(field: Any) -> bool:
+    """The same, and whether what the SELECT makes of the column follows from the column."""
+    return selects_itself(field) and (
+        type(field) in stable_fields or _is_django(field, ("select_format",))
+    )
+
+
+stable_fields: set[type] = set()
+"""Classes of a project of which it says that what they load follows from the column."""
+
 _PLAIN_ENCODERS = (None, json.JSONEncoder, DjangoJSONEncoder)
 
 

@@ -18,7 +18,7 @@ from django.db import connections, models
 from ormcache import interrupts
 from ormcache.codec.rows import RowCodec
 from ormcache.codec.values import extension_digest
-from ormcache.conversions import stores_plainly
+from ormcache.conversions import is_selected_plainly, stores_plainly
 from ormcache.digest import code_digest
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.modelset import forget_with_models, version
@@ -177,6 +177,8 @@ def _make_table(model: type[models.Model]) -> Table:
     for item in fields:
         if isinstance(item, models.ForeignKey):
             final_target(item)
+        if not is_selected_plainly(item):
+            raise Uncacheable(f"{item} is selected in a way of its own")
     try:
         codec = RowCodec(fields)
     except Unrepresentable as error:

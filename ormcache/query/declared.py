@@ -9,6 +9,7 @@ from django.db.models import F, Field, Q
 from django.db.models.expressions import BaseExpression
 from django.db.models.lookups import Lookup
 
+from ormcache.conversions import stable_fields
 from ormcache.digest import code_digest
 from ormcache.exceptions import ConfigError, Uncacheable
 from ormcache.query.expressions import FUNC, REFUSED, attribute, sources
@@ -31,7 +32,7 @@ def stable(kind: E) -> E:
     """
     given: Any = kind
     if isinstance(given, type) and issubclass(given, Field):
-        _declared.add(given)
+        stable_fields.add(given)
         return kind
     if not isinstance(given, type) or not issubclass(given, BaseExpression):
         raise ConfigError(f"stable() takes an expression class or a field class, not {kind!r}.")
@@ -47,7 +48,7 @@ def stable(kind: E) -> E:
 
 
 def is_declared(kind: type) -> bool:
-    return kind in _declared
+    return kind in _declared or kind in stable_fields
 
 
 def _declared_by_project(kind: type, path: str) -> Handler | None:

@@ -48,6 +48,10 @@ SHORTCUTS = {
     "count": Shortcut(below=("count",)),
     "exists": Shortcut(below=("exists",)),
     "aggregate": Shortcut(below=("aggregate",)),
+    # The rows of an UPDATE or DELETE by the conditions of its queryset, in place of its statement.
+    "update": Shortcut(below=("update",)),
+    "_update": Shortcut(below=("_update",)),
+    "_raw_delete": Shortcut(below=("_raw_delete",)),
 }
 # What the conditions of a query are made with, and its SQL.
 _OF_QUERY = tuple(

@@ -12,6 +12,7 @@ from django.db.models.expressions import OrderBy
 from django.db.models.functions.datetime import TimezoneMixin
 
 from ormcache import interrupts
+from ormcache.conversions import selects_itself
 from ormcache.exceptions import Uncacheable
 from ormcache.modelset import forget_with_models
 from ormcache.query.grammar import Token, visit
@@ -107,6 +108,8 @@ def _named(model: type[Model], bare: str, seen: tuple[tuple[type[Model], str], .
         except FieldDoesNotExist:
             raise Uncacheable(f"{bare!r} does not lead to a field of {label(model)}") from None
         infos = getattr(field, "path_infos", None)
+        if not selects_itself(field):
+            raise Uncacheable(f"{field} may be ordered by another column than its own")
         if infos is None:
             rest = pieces[position + 1 :]
             return _transformed(field.get_col(""), rest) if rest else PLAIN

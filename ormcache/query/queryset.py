@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, router
 from django.db.models.query import (
     MAX_GET_RESULTS,
@@ -47,7 +45,7 @@ from ormcache.query.targets import check_declared
 from ormcache.query.words import check_key, check_words, read_timeout
 from ormcache.schema import Schema
 from ormcache.stats import counters
-from ormcache.writes.announce import insert, literal_pks, touching, updating
+from ormcache.writes.announce import insert, is_own_table, literal_pks, touching, updating
 from ormcache.writes.watched import schema_on, schema_or_none
 
 _M = TypeVar("_M", bound=models.Model)
@@ -369,10 +367,11 @@ class CachedQuerySet(QuerySet[_M, _M]):
 
     def update(self, **kwargs: Any) -> int:
         self._for_write = True
-        pks = self._literal_pks()
+        pks = self._literal_pks("update")
         run = partial(super().update, **kwargs)
-        if pks is None and self._is_own_table(kwargs):
-            return touching(self.model, self.db, run, "UPDATE", self._own_condition)
+        if pks is None and is_own_table(self.model, kwargs):
+            condition = partial(self._own_condition, "update")
+            return touching(self.model, self.db, run, "UPDATE", condition)
         with updating(self.model, pks, self.db):
             return run()
 
@@ -380,7 +379,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
 
     def _update(self, values: Any, *args: Any, **kwargs: Any) -> Any:
         # What Model.save() calls.
-        with updating(self.model, self._literal_pks(), self.db):
+        with updating(self.model, self._literal_pks("_update"), self.db):
             return super()._update(values, *args, **kwargs)  # type: ignore[misc]
 
     _update.alters_data = True  # type: ignore[attr-defined]
@@ -389,7 +388,8 @@ class CachedQuerySet(QuerySet[_M, _M]):
     def _raw_delete(self, using: str | None) -> int:
         # What cascades call: the rows are known to the database alone.
         run = partial(super()._raw_delete, using)
-        return touching(self.model, using or self.db, run, "DELETE", self._own_condition)
+        condition = partial(self._own_condition, "_raw_delete")
+        return touching(self.model, using or self.db, run, "DELETE", condition)
 
     _raw_delete.alters_data = True  # type: ignore[attr-defined]
 
@@ -401,21 +401,10 @@ class CachedQuerySet(QuerySet[_M, _M]):
     _insert.alters_data = True  # type: ignore[attr-defined]
     _insert.queryset_only = False  # type: ignore[attr-defined]
 
-    def _is_own_table(self, names: Iterable[str]) -> bool:
-        """Whether an UPDATE of these fields changes no inherited table and no key."""
-        model = self.model._meta.concrete_model
-        try:
-            fields = [self.model._meta.get_field(name) for name in names]
-        except FieldDoesNotExist:
-            # Django says best what is wrong with it, unless a queryset further down knows it.
-            return False
-        return all(
-            field.concrete and field.model is model and not getattr(field, "primary_key", True)
-            for field in fields
-        )
-
-    def _own_condition(self) -> Any:
+    def _own_condition(self, method: str) -> Any:
         """A query for the same rows, if a row's own columns alone tell whether it is one."""
+        if overridden(type(self), method):
+            return None
         query = self.query.clone()
         query.clear_ordering(force=True)
         query.clear_select_clause()
@@ -436,7 +425,11 @@ class CachedQuerySet(QuerySet[_M, _M]):
             return None
         return query
 
-    def _literal_pks(self) -> list[Any] | None:
+    def _literal_pks(self, method: str) -> list[Any] | None:
+        """The rows it names by key, at most which ``method`` writes to; ``None`` if unknown."""
+        if overridden(type(self), method):
+            # Of a class further down, which may write to others.
+            return None
         schema = schema_or_none(self.model)
         return literal_pks(self.query, schema.table if schema else None)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -168,6 +169,20 @@ def _note_touched(
             for column, value in partitions.items()
             if (are_old or column not in written) and committed.get(column, UNKNOWN) == value
         }
+
+
+def is_own_table(model: type[models.Model], names: Iterable[str]) -> bool:
+    """Whether an UPDATE of these fields changes no inherited table and no key."""
+    concrete = model._meta.concrete_model
+    try:
+        fields = [model._meta.get_field(name) for name in names]
+    except FieldDoesNotExist:
+        # Django says best what is wrong with it, unless a queryset further down knows it.
+        return False
+    return all(
+        field.concrete and field.model is concrete and not getattr(field, "primary_key", True)
+        for field in fields
+    )
 
 
 def literal_pks(query: Any, table: Table | None) -> list[Any] | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ormcache.writes import dbviews
 from ormcache.writes.watched import watched_tables
 
 _BROKEN = 3
@@ -61,6 +62,9 @@ class Answer:
     """The same for single tables."""
     secured: frozenset[str] = frozenset()
     """Tables whose rows the database picks out by role and setting, perhaps not for this one."""
+    schemas: str | None = None
+    """The schemas in which it looks for tables, where several have one of the same name: sessions
+    that began at other times may have another order of them."""
 
 
 def may_ask(connection: Any) -> bool:
@@ -96,7 +100,7 @@ _POSTGRESQL = """SELECT current_user::text, session_user::text, current_schemas(
      WHEN c.relnamespace = pg_my_temp_schema() THEN 'temporary'
      WHEN c.relrowsecurity AND row_security_active(c.oid) THEN 'active'
      WHEN c.relrowsecurity THEN 'secured'
-     ELSE c.relnamespace::text END])
+     ELSE c.relnamespace::text END, CASE WHEN c.relkind = 'v' THEN c.oid::text END])
    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
    WHERE c.relname = ANY(%s::text[]) AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
    AND n.nspname <> 'information_schema'
@@ -119,8 +123,9 @@ def _of_postgresql(connection: Any, cursor: Any, custom: list[str], is_new: bool
         # What Django asks for; a pooler may have had to set it.
         del settings["client_encoding"]
     found: dict[str, set[str]] = {}
-    for name, place in places or ():
+    for name, place, _ in places or ():
         found.setdefault(name, set()).add(place)
+    own_rows = dbviews.of_postgresql(cursor, [int(oid) for *_, oid in places or () if oid])
     hidden = sorted(name for name in found if "temporary" in found[name])
     always = ""
     if hidden:
@@ -139,9 +144,11 @@ def _of_postgresql(connection: Any, cursor: Any, custom: list[str], is_new: bool
     if user != session_user and user != role:
         unless_viewed = f"its role was changed to {user}"
     is_own = source not in _EVERYBODYS or user in schemas
-    refused: dict[str, str] = {}
-    secured = set()
+    refused = {tables[name]: _OWN_ROWS.format(name) for name in own_rows}
+    secured = set(refused)
+    is_ambiguous = False
     for name, where in found.items():
+        is_ambiguous |= len(where) > 1
         if not where.isdisjoint({"active", "secured"}):
             secured.add(tables[name])
         if "active" in where:
@@ -150,12 +157,25 @@ def _of_postgresql(connection: Any, cursor: Any, custom: list[str], is_new: bool
             refused[tables[name]] = (
                 f"several schemas have a table {name}, and its search_path is its own"
             )
-    return Answer(always, unless_viewed, refused, frozenset(secured))
+    path = repr(schemas) if is_ambiguous else None
+    return Answer(always, unless_viewed, refused, frozenset(secured), path)
+
+
+_OWN_ROWS = "the database view {} may show each connection rows of its own"
 
 
 def _names() -> dict[str, str]:
     """The watched tables by their bare names."""
     return {name.replace('"', "").rpartition(".")[2]: name for name in watched_tables()}
+
+
+def _unmanaged() -> list[str]:
+    """The watched tables that Django did not make: they may be views."""
+    return [
+        name
+        for name, watched in watched_tables().items()
+        if watched.model is not None and not watched.model._meta.managed
+    ]
 
 
 # MySQL and MariaDB
@@ -180,7 +200,9 @@ def _of_mysql(connection: Any, cursor: Any, custom: list[str], is_new: bool) -> 
     if expected is None and is_new:
         expected = _first.setdefault(alias, answer)
     if answer == expected:
-        return Answer()
+        own_rows = dbviews.of_mysql(cursor, _unmanaged())
+        refused = {name: _OWN_ROWS.format(name) for name in own_rows}
+        return Answer(tables=refused, secured=frozenset(refused))
     changed = [n for n, a, b in zip(names, answer, expected or answer, strict=True) if a != b]
     return Answer(always=f"its variable {', '.join(changed) or names[0]} may have been changed")
 

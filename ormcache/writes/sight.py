@@ -50,6 +50,7 @@ class Sight:
         "_connection",
         "_custom",
         "_is_blinded",
+        "_is_named",
         "_is_new",
         "_loud",
         "_quiet",
@@ -100,7 +101,9 @@ class Sight:
         self.is_plain = False
         """Whether the connection was set up and sees what all others see, as far as is known."""
         self.view: bytes | None = None
-        """The view as a part of keys; ``None`` where the project names none."""
+        """The view as a part of keys; ``None`` where the project names none, and none is known."""
+        self._is_named = False
+        """Whether the project has named the view."""
         self.reason = _NOT_SET_UP
         """Why the cache may not speak for the connection; empty if it may."""
 
@@ -127,19 +130,22 @@ class Sight:
         answer = self._set_up(is_viewed=view is not None)
         if answer.always:
             raise Uncacheable(answer.always)
+        self._is_named = view is not None
         if view is not None:
             self.view = self._named(view)
         elif answer.unless_viewed:
             raise Uncacheable(answer.unless_viewed)
         else:
-            self.view, self.is_plain = None, not answer.tables
+            path = answer.schemas
+            self.view = None if path is None else keys.view_token(path)
+            self.is_plain = not answer.tables
         self.reason = ""
 
     def check(self, tables: Iterable[str]) -> None:
         """Raises ``Uncacheable`` if the connection sees one of the tables otherwise than others,
         and the project names no view. To be asked after ``look``."""
         answer = self._answer
-        if self.is_plain or self.view is not None or answer is None:
+        if self.is_plain or self._is_named or answer is None:
             return
         for name in tables:
             if name in answer.tables:
@@ -149,7 +155,7 @@ class Sight:
     def secured(self) -> frozenset[str]:
         """The tables whose rows the database itself picks out for this connection."""
         answer = self._answer
-        return frozenset() if self.view is None or answer is None else answer.secured
+        return answer.secured if self._is_named and answer is not None else frozenset()
 
     @property
     def token(self) -> Token:

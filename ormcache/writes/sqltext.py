@@ -111,7 +111,7 @@ def _memoised(sql: str) -> Statement:
 
 def _parse(sql: str) -> Statement:
     exact = _exact(sql)
-    if exact is not None:
+    if exact is not None and exact.table != _SETTINGS:
         names = frozenset(name.casefold() for name in _ANY_NAME.findall(sql))
         return Statement(Kind.WRITE, names, exact=exact)
     found = tokens(sql)
@@ -351,7 +351,10 @@ _ANSWERS = frozenset(
     " DEFAULT_WEEK_FORMAT CASE_SENSITIVE_LIKE".split()
 )
 _VISIBILITY = _VIEW | _ANSWERS
+_SETTINGS = "pg_settings"
+"""A view of PostgreSQL: an UPDATE of it is a call of set_config."""
 _SET_CONFIG = re.compile(r"set_config(?:\s*\(\s*'([^']*)'\s*,)?", re.IGNORECASE)
+_LITERAL = re.compile("'([^']*)'")
 _SET = re.compile(
     r"""\bSET\s+(?:SESSION\s+|LOCAL\s+)?((?:"[^"]*+"|\w++)(?:\s*+\.\s*+(?:"[^"]*+"|\w++))*+)""",
     re.IGNORECASE,
@@ -362,6 +365,10 @@ _BLANKS_AND_QUOTES = str.maketrans("", "", ' \t\r\n"')
 def is_setting(name: str) -> bool:
     """Whether a setting of this name may decide what a connection sees."""
     return name.upper() in _VISIBILITY or re.fullmatch(r"\w+(?:\.\w+)+", name) is not None
+
+
+def _is_known(name: str) -> bool:
+    return is_setting(name) or name.upper() in _ISOLATION
 
 
 def is_of_view(name: str) -> bool:
@@ -395,6 +402,8 @@ def _settings(sql: str, parts: list[list[str]], *, holds_code: bool) -> dict[str
         visibility |= any(map(is_setting, found))
         answers |= any(name.upper() in _ANSWERS for name in found)
     found = set(_SET_CONFIG.findall(sql))  # Empty if it is no plain literal.
+    if _SETTINGS in sql.casefold() and any("UPDATE" in words for words in parts):
+        found |= {each for each in _LITERAL.findall(sql) if _is_known(each)} or {""}
     for name in found:
         isolation |= not name or name.upper() in _ISOLATION
         visibility |= not name or is_setting(name)

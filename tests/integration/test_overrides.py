@@ -366,3 +366,55 @@ def test_a_query_that_only_adds_conditions_is_cached() -> None:
         assert [] == queries.captured_queries
     explanation = queryset.explain_cache()
     assert explanation.cached
+
+
+class Redirecting(models.QuerySet[Author]):
+    """Writes to other rows than its own."""
+
+    def update(self, **kwargs: Any) -> int:
+        return int(self._others().update(**kwargs))
+
+    def _update(self, values: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._others()._update(values, *args, **kwargs)
+
+    def _raw_delete(self, using: Any) -> int:
+        return int(self._others()._raw_delete(using))
+
+    def _others(self) -> Any:
+        own = [each.pk for each in models.QuerySet.__iter__(self)]
+        return models.QuerySet(self.model, using=self.db).exclude(pk__in=own)
+
+
+NAME: Any = Author._meta.get_field("name")
+
+
+OverRedirecting: Any = type("OverRedirecting", (CachedQuerySet, Redirecting), {})
+
+
+WRITES: dict[str, Callable[[Any, int], Any]] = {
+    "update by key": lambda found, pk: found.filter(pk=pk).update(name="new"),
+    "update": lambda found, pk: found.filter(slug="ann").update(name="new"),
+    "save": lambda found, pk: found.filter(pk=pk)._update([(NAME, None, "new")]),
+    "delete": lambda found, pk: found.filter(slug="ann")._raw_delete("default"),
+}
+
+
+@pytest.mark.parametrize("kind", [turned(Redirecting(Author)).__class__, OverRedirecting])
+@pytest.mark.parametrize("name", WRITES)
+def test_a_write_to_other_rows_than_those_of_the_queryset(name: str, kind: Any) -> None:
+    ann = Author.objects.create(name="Ann", slug="ann").pk
+    zoe = Author.objects.create(name="Zoe", slug="zoe").pk
+
+    def read() -> list[list[str]]:
+        manager = Author.objects
+        return [
+            [each.name for each in manager.filter(pk__in=[ann, zoe])],
+            [each.name for each in manager.order_by("slug")],
+            list(manager.filter(slug="zoe").values_list("name", flat=True)),
+        ]
+
+    assert read() == read()
+    WRITES[name](kind(Author), ann)
+    with ormcache.bypass():
+        expected = read()
+    assert [expected] * 2 == [read(), read()]

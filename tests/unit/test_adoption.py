@@ -170,6 +170,22 @@ class Strange(models.QuerySet[Author], metaclass=Meta):
     pass
 
 
+class Final(models.QuerySet[Author]):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        raise RuntimeError("final")
+
+
+class Registered(models.Manager[Author]):
+    def __init_subclass__(cls, *, registry: Any, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+
+
+def test_classes_that_let_none_be_made_of_them_are_left_alone() -> None:
+    assert Final is adoption.caching_queryset(Final)
+    manager = Registered()
+    assert manager is adoption.caching_manager(manager)
+
+
 def test_classes_that_cannot_stand_together_are_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -326,6 +326,7 @@ ALTER ROLE a SET search_path = b
 SELECT set_config('search_path', 'a', false)
 SELECT switch_to('search_path', 'a')
 SELECT PG_CATALOG.SET_CONFIG('role', 'a', false)
+UPDATE pg_settings SET setting = 'a' WHERE name = 'search_path'
 """
 
 CUSTOM = """
@@ -334,6 +335,7 @@ SET "app.tenant" = 'a'
 SET LOCAL "app"."tenant" TO 'a'
 RESET "app.tenant"
 SELECT set_config('app.tenant', 'a', true)
+UPDATE pg_catalog.pg_settings SET setting = 'a' WHERE name = 'app.tenant'
 DO $$ BEGIN SET app.tenant = 'a'; END $$
 DO $$ BEGIN PERFORM set_config('app.tenant', 'a', false); END $$
 """
@@ -375,6 +377,8 @@ SELECT set_config(%s, %s, false)
 SELECT set_config('ro' || 'le', 'a', false)
 SELECT set_config/* */('role', 'a', false)
 SELECT "set_config"('role', 'a', false)
+UPDATE pg_settings SET setting = %s WHERE name = %s
+UPDATE "pg_settings" SET "setting" = %s WHERE "pg_settings"."name" = %s
 """
 
 
