@@ -28,11 +28,9 @@ _KINDS = {
     b"viewed": "named",
     b"lease": "list",
     b"deps": "reverse",
-    b"log": "log",
 }
 KINDS = tuple(dict.fromkeys(_KINDS.values()))
-"""The kinds of keys a table has; a reverse key is a sorted set, a log a list, all others are
-cells."""
+"""The kinds of keys a table has; a reverse key is a sorted set, all others are cells."""
 
 
 def _part(text: str) -> bytes:
@@ -129,44 +127,9 @@ def is_in_view(key: bytes) -> bool:
     return key.split(b":", 5)[4:5] == [b"view"]
 
 
-def log_of(stamp: bytes) -> bytes:
-    """The log of a stamp by the stamp's key: in the same slot of a cluster."""
-    namespace, form, database, table, _ = stamp.split(b":", 4)
-    return b":".join((namespace, form, database, table, b"log", b"{" + stamp + b"}"))
-
-
-def has_log(key: bytes) -> bool:
-    """Whether a stamp has a log: not when what it stands for is no known row."""
-    return key.split(b":", 5)[4:5] in ([b"rows"], [b"col"], [b"loose"], [b"part"])
-
-
 def is_of_value(stamp: bytes) -> bool:
     """Whether a stamp stands for the rows with one value, of which there are any number."""
     return stamp.split(b":", 5)[4:5] == [b"part"]
-
-
-class Meaning(NamedTuple):
-    """What a stamp with a log stands for. ``column``: the one that changed, or by whose value rows
-    belong to a partition; ``None`` for the rows of a whole table. ``membership``: rows came or
-    went; else they stayed and changed."""
-
-    table: str
-    column: str | None
-    membership: bool
-
-
-def meaning_of(stamp: bytes) -> Meaning | None:
-    """What a stamp stands for by its key; ``None`` for a cell that has no log."""
-    _, _, _, part, kind, name = (*stamp.split(b":", 5), b"")[:6]
-    table = _text(part)
-    if kind == b"rows":
-        return Meaning(table, None, True)
-    if kind in (b"col", b"loose"):
-        return Meaning(table, _text(name), False)
-    if kind == b"part":
-        column, _, *changed = name.split(b":")
-        return Meaning(table, _text(changed[0] if changed else column), not changed)
-    return None
 
 
 def value_token(value: object) -> bytes:

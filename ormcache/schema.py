@@ -53,8 +53,6 @@ class Table:
     loose_text_roster: Roster
     plain: frozenset[str]
     """The columns of which it is known what a value that is sent becomes."""
-    is_link: bool
-    """Whether it does nothing but link the rows of two tables: an automatic many-to-many one."""
 
     def roster_on(self, vendor: str) -> Roster:
         """The partitions that count on a database of this kind. MySQL compares text loosely."""
@@ -203,7 +201,6 @@ def _make_table(model: type[models.Model]) -> Table:
         roster=roster(found),
         loose_text_roster=roster(tuple(each for each in found if each.kind is not str)),
         plain=frozenset(item.column for item in fields if stores_plainly(item)),
-        is_link=bool(meta.auto_created),
     )
 
 

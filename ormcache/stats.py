@@ -17,7 +17,6 @@ NAMES = (
     "list_wait",
     "list_wait_timeout",
     "list_refresh",
-    "list_revalidated",
     "list_vanished",
     "list_compared",
     "list_stale",

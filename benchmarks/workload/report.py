@@ -40,7 +40,6 @@ def _figures(
         figures = {
             "list reads": f"{_reads(tally, 'list'):,}",
             "  hit rate": _rate(tally, "list"),
-            "  revalidated": _rate(tally, "list", "kept"),
             "row reads": f"{_reads(tally, 'row'):,}",
             "  hit rate ": _rate(tally, "row"),
             "reads answered without SQL": _share(

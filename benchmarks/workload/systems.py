@@ -15,15 +15,13 @@ PATIENCE = 60
 class Outcome:
     """How one read was answered.
 
-    ``stored``: a result was put into the cache. ``kept``: one was invalid, and found to be right
-    by a look at the rows written. ``witnesses`` are the keys whose change means
+    ``stored``: a result was put into the cache. ``witnesses`` are the keys whose change means
     that this result is lost.
     """
 
     hit: bool
     stored: bool
     witnesses: tuple[Any, ...] = ()
-    kept: bool = False
 
 
 class NoCache:
@@ -94,7 +92,6 @@ class Ormcache(NoCache):
         self._entry: Any = None
         self._fills = self.counters["list_fill"]
         self._hits = self.counters["list_hit"]
-        self._kept = self.counters["list_revalidated"]
 
     def outcome(self, statements: int) -> Outcome:
         if self._entry is None:
@@ -104,7 +101,6 @@ class Ormcache(NoCache):
             hit=self.counters["list_hit"] > self._hits,
             stored=self.counters["list_fill"] > self._fills,
             witnesses=tuple(self._entry.stamps),
-            kept=self.counters["list_revalidated"] > self._kept,
         )
 
     def states(self, witnesses: Sequence[Any]) -> list[Any]:

@@ -42,8 +42,6 @@ class Tally:
     """By ("list" or "row", kind, how it was answered)."""
     invalidated: Counter[Any] = field(default_factory=Counter)
     """Lists read again after they were invalidated, by kinds of write and read."""
-    kept: Counter[Any] = field(default_factory=Counter)
-    """Lists read again of which the rows written showed that they were right, by the same."""
     same_pointers: Counter[Any] = field(default_factory=Counter)
     """Those of them whose rows and order were the same again."""
     same_data: Counter[Any] = field(default_factory=Counter)
@@ -170,8 +168,6 @@ class Tracker:
         self.tally.reads["list", kind, _how(outcome)] += 1
         if outcome.hit:
             self._note_hit(cached, answer)
-        elif outcome.kept:
-            self._note_kept(kind, cached, answer, outcome)
         else:
             if cached is not None:
                 self._compare(kind, cached, answer)
@@ -183,16 +179,6 @@ class Tracker:
             self.tally.unexplained += 1
         else:
             cached.answer = answer
-
-    def _note_kept(
-        self, kind: str, cached: Cached | None, answer: Answer, outcome: Outcome
-    ) -> None:
-        if cached is None or cached.lost_to is None:
-            self.tally.unexplained += 1
-            return
-        self.tally.kept[cached.lost_to, kind] += 1
-        cached.answer, cached.lost_to = answer, None
-        self._watch(outcome)
 
     def _compare(self, kind: str, cached: Cached, answer: Answer) -> None:
         if cached.lost_to is None:
@@ -217,8 +203,6 @@ class Tracker:
 
 
 def _how(outcome: Outcome) -> str:
-    if outcome.kept:
-        return "kept"
     return "hit" if outcome.hit else "miss"
 
 

@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ormcache import cells
-from ormcache.coherence.log import MOST_RECORDS, since
 from ormcache.coherence.store import Command
-from ormcache.keys import has_log, is_of_value, log_of
+from ormcache.keys import is_of_value
 
 # The earliest an entry can be refreshed, in times of its cost: exp(-20) of the reads come sooner.
 _EARLIEST = 20
@@ -45,9 +44,6 @@ class Entry:
     kept_ms: int = 0
     """How long it will be there at most once it is stored. As long live the stamps of single
     values: anybody may ask for any value."""
-    changes: dict[bytes, list[bytes]] | None = None
-    """Of an invalid entry, once its stamps are captured: by key of each stamp that has changed,
-    the records of its log since. ``None`` when it is not known what has changed."""
     covered: frozenset[int] = frozenset()
     """The positions of the stamps that were made, or whose lives were prolonged, for this turn."""
     late: float | None = None
@@ -55,7 +51,7 @@ class Entry:
 
     def judge(self, cell: bytes | None) -> bytes | None:
         """The payload of the entry's cell under the stamps just found, if it is a hit."""
-        self.cell, self.late, self.changes = cell, None, None
+        self.cell, self.late = cell, None
         if cell is None or cell[:1] != cells.VALUE:
             return None
         stamps = _as_stamps(self.found)
@@ -160,43 +156,6 @@ class Entry:
         """The lists stamps found, each with the roster it should have."""
         found = zip(self.stamps, self.found, strict=True)
         return [(stamp, self.rosters[key]) for key, stamp in found if key in self.rosters]
-
-
-class Outdated:
-    """What is left of an entry that its stamps have made invalid: it may hold all the same."""
-
-    def __init__(self, entry: Entry) -> None:
-        self._stamps: list[bytes] = []
-        self.changed: list[int] = []
-        """The positions of the stamps that are not those it was stored under; none when nothing
-        can be learned of it."""
-        self._entry = entry
-        value = cells.unpack_value(entry.cell, len(entry.stamps))
-        if (
-            value is None
-            or (value.epoch, value.fingerprint) != (entry.epoch, entry.fingerprint)
-            or (value.soft and not time.time() < value.soft)
-        ):
-            return
-        self._stamps = cells.stamps_of(value)
-        found = zip(self._stamps, map(as_stamp, entry.found), strict=True)
-        changed = [i for i, (old, new) in enumerate(found) if old != new]
-        if all(has_log(entry.stamps[i]) and not cells.is_mark(entry.found[i]) for i in changed):
-            self.changed = changed
-
-    def commands(self) -> list[Command]:
-        """What asks for the logs, to be sent after the commands that capture the stamps."""
-        return [("LRANGE", log_of(self._entry.stamps[i]), -MOST_RECORDS, -1) for i in self.changed]
-
-    def changes(self, logs: Sequence[object]) -> dict[bytes, list[bytes]] | None:
-        """By stamp, what its log says came after it."""
-        found: dict[bytes, list[bytes]] = {}
-        for i, log in zip(self.changed, logs, strict=True):
-            records = since(cells.nonce_of(self._stamps[i]), log)
-            if records is None:
-                return None
-            found[self._entry.stamps[i]] = records
-        return found or None
 
 
 def as_stamp(cell: bytes | None) -> bytes | None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ormcache import cells
-from ormcache.coherence.entry import Entry, Outdated
+from ormcache.coherence.entry import Entry
 from ormcache.coherence.store import Command, Store, unlinking
 
 LEASE_MS = 3000
@@ -246,14 +246,11 @@ class Reader:
         absent = entry.absent()
         if absent is None:
             return None
-        old = Outdated(entry)
-        if absent or old.changed:
-            commands = [*entry.stamping(absent, stamp_ms), *old.commands()]
-            epoch, replies = self._store.run(commands)
+        if absent:
+            epoch, replies = self._store.run(entry.stamping(absent, stamp_ms))
             if epoch != entry.epoch:
                 return None
-            entry.note(absent, replies[: len(absent)])
-            entry.changes = old.changes(replies[len(absent) :])
+            entry.note(absent, replies)
         return entry.prefix
 
     def elect(self, entry: Entry, lease: bytes, lease_ms: int, stamp_ms: int) -> Claim:
@@ -265,7 +262,6 @@ class Reader:
         if absent is None:
             return Claim()
         token = cells.pack_lease(entry.epoch, cells.new_nonce())
-        old = Outdated(entry)
         # The holder is compared, not the reply of SET: a client that sent it twice was granted it.
         # MGET, because GET refuses a key of another type.
         commands: list[Command] = [
@@ -273,17 +269,15 @@ class Reader:
             ("SET", lease, token, "NX", "PX", lease_ms),
             ("MGET", lease),
             ("MGET", entry.key),
-            *old.commands(),
         ]
         epoch, replies = self._store.run(commands)
-        stamps, (_, (holder,), (cell,), *logs) = replies[: len(absent)], replies[len(absent) :]
+        stamps, (_, (holder,), (cell,)) = replies[: len(absent)], replies[len(absent) :]
         granted = holder == token
         if epoch != entry.epoch:
             return Claim(None, holder, granted)
         entry.note(absent, stamps)
         prefix = entry.prefix
         if prefix is None or cell == entry.cell:
-            entry.changes = old.changes(logs)
             return Claim(prefix, holder, granted)
         return Claim(prefix, holder, granted, entry.judge(cell))
 
@@ -322,21 +316,6 @@ class Reader:
             ("HOLD", each, key, expires, int(now * 1000), MOST_DEPENDENTS, keep)
             for each in dependents
         ]
-        self._store.run(commands)
-
-    def restamp(
-        self, entry: Entry, invalid: bytes | None, prefix: bytes, lease: bytes | None = None
-    ) -> None:
-        """Store what an invalid cell holds once more, under the stamps in ``prefix``, until the
-        time it was to expire, and give its lease back: one round trip."""
-        value = cells.unpack_value(invalid, len(entry.stamps))
-        if value is None:
-            return
-        cell = cells.pack_value(prefix, cells.new_nonce(), value.soft, value.cost, value.payload)
-        px = max(1, int((value.soft - time.time()) * 1000)) if value.soft else 0
-        commands: list[Command] = [("SET", entry.key, cell, "PX", kept_ms(px))]
-        if lease is not None:
-            commands.append(("UNLINK", lease))
         self._store.run(commands)
 
     def drop(self, keys: Sequence[bytes]) -> None:

@@ -8,11 +8,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ormcache import cells
-from ormcache.coherence.log import END, LOG_MS, MOST_RECORD_BYTES, MOST_RECORDS
 from ormcache.coherence.store import Command, Store, unlinking
-from ormcache.keys import has_log, log_of
 
-_NONE: Mapping[bytes, bytes | None] = MappingProxyType({})
 _NO_ROSTERS: Mapping[bytes, bytes] = MappingProxyType({})
 
 MARK_MS = 5000
@@ -52,16 +49,13 @@ class Writer:
         *,
         look_up: Sequence[bytes] = (),
         ttl_ms: int = MARK_MS,
-        records: Mapping[bytes, bytes | None] = _NONE,
     ) -> Marked:
         """Mark cells; also read the cells ``look_up``.
-
-        ``records``: what to add to the logs of those that have one, by key (see ``log``).
 
         One round trip. While the caller holds the row's lock in the database, the value a row
         cell held is exactly the committed row that is about to be replaced.
         """
-        commands: list[Command] = [_marking(key, token, ttl_ms, records.get(key)) for key in keys]
+        commands: list[Command] = [("MARK", key, token, ttl_ms) for key in keys]
         commands += [("GET", key) for key in look_up]
         epoch, replies = self._store.run(commands)
         return Marked(epoch, replies[: len(keys)], replies[len(keys) :])
@@ -77,7 +71,7 @@ class Writer:
         To be called after the commit or a known rollback, never when the outcome is unknown.
         ``rosters``: by key of a lists stamp the roster whose stamps were marked.
         """
-        commands: list[Command] = [_releasing(key, token) for key in keys]
+        commands: list[Command] = [("RELEASE", key, token) for key in keys]
         if rosters:
             commands.append(("MGET", *rosters))
         _, replies = self._store.run(commands)
@@ -90,18 +84,6 @@ class Writer:
     def drop(self, keys: Sequence[bytes]) -> None:
         """Unlink stamps, which every entry that relies on them misses: one round trip."""
         self._store.run(unlinking(keys))
-
-
-def _marking(key: bytes, token: bytes, ttl_ms: int, record: bytes | None) -> Command:
-    if not has_log(key):
-        return ("MARK", key, token, ttl_ms)
-    # Whoever knows no rows ends the log, by mistake too; so does what is too long to keep.
-    rows = END if record is None or len(record) > MOST_RECORD_BYTES else record
-    return ("MARK_LOGGED", key, log_of(key), token, ttl_ms, rows, MOST_RECORDS, LOG_MS)
-
-
-def _releasing(key: bytes, token: bytes) -> Command:
-    return ("RELEASE_LOGGED", key, log_of(key), token) if has_log(key) else ("RELEASE", key, token)
 
 
 def new_token() -> bytes:

@@ -23,12 +23,10 @@ from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentabl
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, faults, fingerprint
 from ormcache.query.comparison import is_determined, same_result
-from ormcache.query.revalidation import Changes, changes_of, is_untouched
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.transaction import ConnectionState
 from ormcache.writes.trust import trust_anew, trust_in
-from ormcache.writes.watched import schema_on
 
 logger = logging.getLogger("ormcache")
 
@@ -109,7 +107,6 @@ class ListEntry:
         sight.check(tables)
         self._is_secured = not sight.secured.isdisjoint(tables)
         self._query = query
-        self._plan = template.plan
         keys = cache.keys(label, queryset.model._meta.db_table)
         shape = narrow.fingerprint
         if options.key is None:
@@ -208,52 +205,6 @@ class ListEntry:
             self._belief.confirm_late(self.state)
             found = self._unpack(turn.payload or b"", is_valid)
         self.turn = Turn()
-        return found
-
-    def revalidate(
-        self, holds: Callable[[Any, Changes], bool], is_valid: Callable[[Any], bool]
-    ) -> Any:
-        """What an invalid entry holds if it is right all the same, else ``MISSING``; to be asked
-        in one's turn, before the SQL. Raises ``StoreError``.
-
-        ``holds`` is given that and the rows that were written since, and may ask the database.
-        """
-        entry, turn = self.entry, self.turn
-        options = self._options
-        # Under a developer's key there may be the result of other values, and what else a result
-        # depends on need not be about its own rows.
-        if options.key is not None or options.depends_on or options.reset:
-            return MISSING
-        if self._is_secured:
-            # A row that was written may have been part of the result, and be out of sight now.
-            return MISSING
-        if entry.changes is None or turn.prefix is None:
-            return MISSING
-        vendor = connections[self.using].vendor
-        try:
-            pk_type = schema_on(self._model, vendor).table.pk_type
-        except Uncacheable:
-            return MISSING
-        changes = changes_of(entry.changes, self._query, self._plan, pk_type)
-        if changes is None:
-            return MISSING
-        stored, invalid = self._unpack(entry.payload, is_valid), entry.cell
-        if stored is MISSING or not holds(stored, changes):
-            return MISSING
-        payload = self._look()
-        if payload is not None:
-            # Somebody else has stored it meanwhile.
-            found = self._unpack(payload, is_valid)
-        elif entry.prefix == turn.prefix and self.state.sight.is_still(self._token, self.tables):
-            # The stamps captured before are those of now: no other state than theirs was asked.
-            runtime.current().reader.restamp(entry, invalid, turn.prefix, turn.lease)
-            turn.lease = None
-            counters["list_revalidated"] += 1
-            found = stored
-        else:
-            found = MISSING
-        if found is MISSING:
-            turn.prefix = None
         return found
 
     def _timeout(self) -> float | None:
@@ -395,15 +346,6 @@ def read_data(
         counters["sql_saved"] += 1
         return found
     with entry.turn as turn:
-        try:
-            found = entry.revalidate(
-                lambda _, changes: is_untouched(queryset.query, changes, using), is_valid
-            )
-        except Exception as error:
-            count_uncached(error, queryset.model)
-            turn.prefix = None
-        if found is not MISSING:
-            return found
         started = time.perf_counter()
         result = run()
         cost = time.perf_counter() - started

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
-from django.db.models.query import ModelIterable, QuerySet, ValuesListIterable
+from django.db.models.query import ModelIterable
 
 from ormcache.exceptions import Uncacheable
 from ormcache.query import fingerprint
@@ -27,7 +27,6 @@ from ormcache.query.related import (
     stored_paths,
     tables_of,
 )
-from ormcache.query.revalidation import Changes, Pointed, is_untouched, list_holds
 from ormcache.query.rows import Wanted, read_rows
 from ormcache.query.select import Row, as_loaded
 from ormcache.schema import Schema
@@ -146,13 +145,8 @@ class Pointers:
 
     def _ask(self, entry: ListEntry) -> list[Any]:
         """Ask the database as Django does, in this reader's turn, and store what the rows point
-        at; unless the entry turns out to hold all the same."""
+        at."""
         with entry.turn as turn:
-            if turn.prefix is None:
-                return self._plain()
-            loaded = self._revalidated(entry)
-            if loaded is not None:
-                return self._instances(loaded)
             if turn.prefix is None:
                 return self._plain()
             asked = Asked(self._queryset, self._using, self._annotations, self._paths)
@@ -168,46 +162,16 @@ class Pointers:
                 count_uncached(error, self._queryset.model)
         return instances
 
-    def _revalidated(self, entry: ListEntry) -> _Loaded | None:
-        """What an invalid entry leads to, if it is right all the same."""
-        try:
-            found = entry.revalidate(self._holds, self._is_valid)
-            return None if found is MISSING else self._load(*found)
-        except Vanished:
-            entry.turn.prefix = None
-        except Exception as error:
-            count_uncached(error, self._queryset.model)
-            entry.turn.prefix = None
-        return None
-
-    def _store(self, entry: ListEntry, pointed: Pointed, cost: float) -> None:
+    def _store(self, entry: ListEntry, pointed: list[Any], cost: float) -> None:
         """Store the entry, once the rows it points at are in their cells."""
         pks, columns = pointed
         if entry.packs(pointed):
             self._load(pks, columns)
             entry.store(cost)
 
-    def _holds(self, stored: Pointed, changes: Changes) -> bool:
-        holds = list_holds(self._queryset, stored, changes, self._select)
-        if holds is None:
-            holds = is_untouched(self._queryset.query, changes, self._using)
-        return holds
-
     def _plain(self) -> list[Any]:
         """What Django would do, on the database that a fill reads: a copy of it may lag behind."""
         return list(ModelIterable(self._queryset._on(self._using)))
-
-    def _select(self, queryset: Any) -> Pointed:
-        """Primary keys and the other columns an entry holds: annotations, stored pointers."""
-        names = [*self._annotations, *(f"{path}__pk" for path in self._paths)]
-        # Of Django's own class: what a project's values_list() makes of the names is its own.
-        plain: Any = QuerySet(queryset.model, query=queryset.query.chain(), using=self._using)
-        pointers = plain.values_list("pk", *names)
-        rows: list[tuple[Any, ...]] = list(ValuesListIterable(pointers))
-        if not rows:
-            return [[], [[] for _ in names]]
-        pks, *columns = (list(column) for column in zip(*rows, strict=True))
-        return [pks, columns]
 
     def _load(self, pks: list[Any], columns: list[list[Any]]) -> _Loaded:
         wanted = Wanted(self.schema, list(dict.fromkeys(pks)))

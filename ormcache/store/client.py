@@ -225,7 +225,7 @@ def _wire(command: Command, scripts: dict[str, Script]) -> Command:
     script = scripts.get(command[0])
     if script is None:
         return command
-    return (b"EVALSHA", script.sha, b"%d" % script.keys, *command[1:])
+    return (b"EVALSHA", script.sha, b"1", *command[1:])
 
 
 def _after_fork() -> None:

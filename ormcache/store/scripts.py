@@ -1,5 +1,4 @@
-"""The protocol's steps as Lua, one key each, so that they also run on a cluster; a stamp and its
-log, which one step needs together, share a slot.
+"""The protocol's steps as Lua, one key each, so that they also run on a cluster.
 
 Each is idempotent and safe when it arrives late or twice. The cell formats are described in
 ``ormcache.cells``.
@@ -17,12 +16,11 @@ class Script:
 
     text: bytes
     sha: bytes
-    keys: int = 1
 
 
-def _script(text: str, keys: int = 1) -> Script:
+def _script(text: str) -> Script:
     raw = text.strip().encode()
-    return Script(raw, hashlib.sha1(raw, usedforsecurity=False).hexdigest().encode(), keys)
+    return Script(raw, hashlib.sha1(raw, usedforsecurity=False).hexdigest().encode())
 
 
 # Redis 7 and newer: a full server takes these all the same. Marks are small and short-lived, and
@@ -79,7 +77,7 @@ return cell
 """)
 
 # ARGV: token, ttl in ms. Returns the value that was dropped, or nothing.
-_MARK = """
+MARK = _script("""
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local ttl = tonumber(ARGV[2])
@@ -100,37 +98,12 @@ if type(cell) == 'string' then
   end
 end
 redis.call('SET', KEYS[1], out, 'PX', ttl)
-"""
-MARK = _script(_MARK + "return old")
-
-# KEYS: a stamp and its log. ARGV: token, ttl in ms, record, most records, px of the log. The log
-# says what came after each stamp: it is begun by the record of the mark that drops a stamp, and
-# has no gaps, because every mark on the stamp adds its record or, with an empty one, ends the log.
-MARK_LOGGED = _script(
-    _MARK
-    + """
-local length = 0
-if ARGV[3] ~= '' then
-  if type(cell) == 'string' and string.sub(cell, 1, 1) == 'S' then
-    length = redis.pcall('RPUSH', KEYS[2], string.sub(cell, -8) .. ARGV[3])
-  else
-    length = redis.pcall('RPUSHX', KEYS[2], string.rep('\\0', 8) .. ARGV[3])
-  end
-  if type(length) ~= 'number' then length = 0 end
-end
-if length == 0 then redis.call('UNLINK', KEYS[2])
-else
-  redis.call('LTRIM', KEYS[2], -tonumber(ARGV[4]), -1)
-  redis.call('PEXPIRE', KEYS[2], ARGV[5])
-end
 return old
-""",
-    keys=2,
-)
+""")
 
 # ARGV: token. A cell that is no mark any more lost this writer's mark: whatever came in is
 # deleted, because it may have been filled from before the commit.
-_RELEASE = """
+RELEASE = _script("""
 local cell = redis.pcall('GET', KEYS[1])
 local out, found = 'W', 0
 if type(cell) ~= 'string' or string.sub(cell, 1, 1) ~= 'W' then
@@ -145,19 +118,8 @@ if cell ~= '' then
   if #out == 1 then redis.call('DEL', KEYS[1])
   else redis.call('SET', KEYS[1], out, 'KEEPTTL') end
 end
-"""
-RELEASE = _script(_RELEASE + "return found")
-
-# KEYS: a stamp and its log. A lost mark also ends the log: stamps made before the commit may be in
-# it, dropped by the marks of others, and what was stored under them lacks this write.
-RELEASE_LOGGED = _script(
-    _RELEASE
-    + """
-if found == 0 then redis.call('UNLINK', KEYS[2]) end
 return found
-""",
-    keys=2,
-)
+""")
 
 # ARGV: entry key, its expiry (ms, Unix), now (ms), most members, px. Keeps one reverse dependency
 # and drops those whose entry has expired, so the set cannot grow without end.
@@ -189,16 +151,13 @@ PLAIN: dict[str, Script] = {
     "FILL": FILL,
     "STAMP": STAMP,
     "MARK": MARK,
-    "MARK_LOGGED": MARK_LOGGED,
     "RELEASE": RELEASE,
-    "RELEASE_LOGGED": RELEASE_LOGGED,
     "HOLD": HOLD,
     "RECLAIM": RECLAIM,
 }
 
 WITH_FLAGS = PLAIN | {
-    name: _script((_EVEN_IF_FULL + PLAIN[name].text).decode(), PLAIN[name].keys)
-    for name in ("MARK", "MARK_LOGGED", "RELEASE", "RELEASE_LOGGED")
+    name: _script((_EVEN_IF_FULL + PLAIN[name].text).decode()) for name in ("MARK", "RELEASE")
 }
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ormcache import cells
-from ormcache.codec.records import pack_links, pack_record
-from ormcache.coherence.log import END
 from ormcache.exceptions import Corrupt
 from ormcache.keys import TableKeys
 from ormcache.partitions import Roster
@@ -15,9 +13,6 @@ from ormcache.schema import Table
 from ormcache.stats import counters
 from ormcache.writes.pending import UNKNOWN, TableWrites, Values
 from ormcache.writes.sent import is_held
-
-Touched = tuple[bytes, Any]
-"""A stamp, and the row because of which it changes."""
 
 # A save of more columns than these says nothing about which of them changed.
 _FEW_COLUMNS = 4
@@ -71,7 +66,7 @@ class TableChanges:
             # Every list over the table relies on it.
             yield keys.lists
 
-    def inserted_stamps(self, lists: bytes | None) -> Iterator[Touched]:
+    def inserted_stamps(self, lists: bytes | None) -> Iterator[bytes]:
         """The stamps new rows change. ``lists`` is the table's lists stamp as it is: when it does
         not name this roster, some lists may rely on partitions that are not kept here."""
         writes = self.writes
@@ -79,14 +74,13 @@ class TableChanges:
             return
         touched = writes.rows or writes.inserted
         if touched and cells.roster_of(lists) != self.roster:
-            yield self.keys.lists, None
-        for pk, values in writes.inserted.items():
+            yield self.keys.lists
+        for values in writes.inserted.values():
             tokens = self._tokens(None, values)
             if tokens is None:
-                yield self.keys.lists, None
+                yield self.keys.lists
                 return
-            for stamp in self._memberships(tokens):
-                yield stamp, pk
+            yield from self._memberships(tokens)
 
     def row_stamps(self, pk: Any, old: bytes | None) -> Iterator[bytes]:
         """The stamps a written row changes, by comparison with ``old``, the cell it replaces."""
@@ -116,45 +110,6 @@ class TableChanges:
             for column in changed | table.generated:
                 yield self.keys.column(column)
                 yield self.keys.loose_column(column)
-
-    def record(self, pks: Iterable[Any]) -> bytes:
-        """What the log of a stamp says of a change in these rows."""
-        table, inserted, deleted = self.writes.table, self.writes.inserted, self.writes.deleted
-        if table is not None and table.is_link:
-            return self._link_record(pks)
-        pks = set(pks)
-        gone, new = pks.intersection(deleted), pks.intersection(inserted)
-        # What stands for the key of a row nobody knows is in no record.
-        return pack_record(pks - gone - new, new, gone) or END
-
-    def _link_record(self, pks: Iterable[Any]) -> bytes:
-        links = [self._link(pk) for pk in set(pks)]
-        if None in links:
-            return END
-        return pack_links([each.column for each in self._partitions], links) or END
-
-    def _link(self, pk: Any) -> list[Any] | None:
-        """Both ends of a link that came or went, ``None`` for an end that is not sure; ``None`` of
-        a link that may have been elsewhere."""
-        writes = self.writes
-        if pk in writes.inserted:
-            values = writes.inserted[pk]
-        elif pk in writes.deleted and not writes.rows[pk]:
-            named = writes.partitions.get(pk, {})
-            values = {column: [value] for column, value in named.items()}
-        else:
-            return None
-        ends = []
-        for partition in self._partitions:
-            found = values.get(partition.column, ())
-            if len(found) != 1:
-                return None
-            ends.append(partition.normalise(found[0]))
-        return ends
-
-    def members(self) -> Iterable[Any]:
-        """The rows that came or went."""
-        return {*self.writes.inserted, *self.writes.deleted}
 
     def _changed(self, table: Table, saved: Values, old: list[Any] | None) -> set[str]:
         """The columns that differ from the old row; all that were written if it is not known."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,11 +16,10 @@ from ormcache.catalog import catalog, names_rows, roster_in
 from ormcache.coherence.writer import MARK_MS, Marked, new_token
 from ormcache.conf import OUTBOX
 from ormcache.exceptions import StoreError
-from ormcache.keys import has_log
 from ormcache.partitions import Roster
 from ormcache.stats import counters
 from ormcache.writes import outbox
-from ormcache.writes.changes import TableChanges, Touched
+from ormcache.writes.changes import TableChanges
 from ormcache.writes.errors import InvalidationFailed
 from ormcache.writes.pending import Pending, TableWrites
 
@@ -159,35 +158,30 @@ class Invalidation:
 
     def _set_marks(self, changes: list[TableChanges], ttl_ms: int, holds_locks: bool) -> None:
         known = [key for each in changes for key in each.known_stamps()]
-        members = {each.keys.rows: each.record(each.members()) for each in changes}
         rows = [(each, pk) for each in changes for pk in each.writes.rows]
         marked = self._send(
             [*(each.keys.row(pk) for each, pk in rows), *known],
             ttl_ms,
             [key for each in changes for key in (each.keys.generation, each.keys.lists)],
-            members,
         )
-        more = Touching()
+        more: set[bytes] = set()
         for each, generation, lists in zip(
             changes, marked.looked_up[::2], marked.looked_up[1::2], strict=True
         ):
             each.generation, each.epoch = generation, marked.epoch
             if each.roster is not None:
                 self._rosters[each.keys.lists] = each.roster
-            more.add(each, each.inserted_stamps(lists))
+            more |= _touched(each, each.inserted_stamps(lists))
         for (each, pk), old in zip(rows, marked.old, strict=False):
-            stamps = each.row_stamps(pk, old if holds_locks else None)
-            more.add(each, ((stamp, pk) for stamp in stamps))
-        records = more.records(known)
-        if records:
-            self._send(sorted(records), ttl_ms, records=records)
+            more |= _touched(each, each.row_stamps(pk, old if holds_locks else None))
+        if more := more.difference(known):
+            self._send(sorted(more), ttl_ms)
 
     def _send(
         self,
         keys: list[bytes],
         ttl_ms: int,
         look_up: list[bytes] | None = None,
-        records: Mapping[bytes, bytes | None] | None = None,
     ) -> Marked:
         # Noted first: a mark whose reply is lost may be there all the same.
         self._marked += keys
@@ -197,7 +191,6 @@ class Invalidation:
             keys,
             look_up=look_up or (),
             ttl_ms=ttl_ms,
-            records=records or {},
         )
 
     def release(self, *, committed: bool = True) -> None:
@@ -262,29 +255,11 @@ class Invalidation:
             logger.debug("ormcache.outbox.unannounced: %s", error)
 
 
-class Touching:
-    """Stamps that change, each with the rows because of which it does."""
-
-    def __init__(self) -> None:
-        self._rows: dict[bytes, tuple[TableChanges, set[Any]]] = {}
-
-    def add(self, changes: TableChanges, stamps: Iterator[Touched]) -> None:
-        """Note the stamps; those of the whole table when they cannot be worked out."""
-        try:
-            found = list(stamps)
-        except Exception as error:
-            interrupts.pass_on(error)
-            logger.exception("ormcache.invalidation.coarse: %s", changes.keys.table)
-            found = [(changes.keys.generation, None), (changes.keys.lists, None)]
-        for stamp, pk in found:
-            self._rows.setdefault(stamp, (changes, set()))[1].add(pk)
-
-    def records(self, known: Iterable[bytes]) -> dict[bytes, bytes | None]:
-        """The stamps without those ``known``, and what to add to their logs; ``None`` for one
-        that has none."""
-        known = set(known)
-        return {
-            stamp: changes.record(pks) if has_log(stamp) else None
-            for stamp, (changes, pks) in self._rows.items()
-            if stamp not in known
-        }
+def _touched(changes: TableChanges, stamps: Iterator[bytes]) -> set[bytes]:
+    """The stamps; those of the whole table when they cannot be worked out."""
+    try:
+        return set(stamps)
+    except Exception as error:
+        interrupts.pass_on(error)
+        logger.exception("ormcache.invalidation.coarse: %s", changes.keys.table)
+        return {changes.keys.generation, changes.keys.lists}

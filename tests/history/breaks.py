@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ormcache.coherence.reader import Reader
-from ormcache.query.lists import ListEntry
 from ormcache.store import channel, scripts
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.transaction import ConnectionState
@@ -62,17 +61,6 @@ def late_capture() -> None:
     Reader.store_entry = store_now  # type: ignore[assignment,method-assign]
 
 
-def keep_at_once() -> None:
-    """A list is kept by an answer that may be younger than its stamps."""
-    revalidate = ListEntry.revalidate
-
-    def without_look(self: ListEntry, *arguments: Any) -> Any:
-        self._look = lambda: None  # type: ignore[method-assign]
-        return revalidate(self, *arguments)
-
-    ListEntry.revalidate = without_look  # type: ignore[assignment,method-assign]
-
-
 def _replace(name: str, text: str) -> None:
     for known in (scripts.PLAIN, scripts.WITH_FLAGS):
         known[name] = scripts._script(text)
@@ -85,7 +73,6 @@ BREAKS: dict[str, Callable[[], None]] = {
     "no-epoch": no_epoch,
     "snapshot-fill": snapshot_fill,
     "late-capture": late_capture,
-    "keep-at-once": keep_at_once,
 }
 
 

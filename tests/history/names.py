@@ -3,8 +3,8 @@ need Django set up."""
 
 from __future__ import annotations
 
-MISS, HIT, KEPT = range(3)
-"""How a read was answered; ``KEPT``: by a list that was invalid and found right."""
+MISS, HIT = range(2)
+"""How a read was answered."""
 
 FIRST = 3
 """Rows of a slice."""
@@ -25,8 +25,7 @@ FAULTS = (
     *"db-cut db-delay db-commit-lost db-terminate process-stop".split(),
 )
 BREAKS = tuple(
-    "fill-without-lease no-mark release-before-commit no-epoch snapshot-fill late-capture "
-    "keep-at-once".split()
+    "fill-without-lease no-mark release-before-commit no-epoch snapshot-fill late-capture".split()
 )
 LOSE_MARKS = frozenset(
     {"flush", "redis-kill", "old-rdb", "fail-over", *(f"memory-{policy}" for policy in POLICIES)}

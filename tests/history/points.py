@@ -161,14 +161,12 @@ def step_of(commands: Sequence[Sequence[Any]]) -> str:
     """The protocol's step a pipeline belongs to."""
     names = {command[0] for command in commands}
     first = commands[0][0]
-    if first in ("MARK", "MARK_LOGGED"):
+    if first == "MARK":
         # Only the first of the two rounds looks something up.
         return "mark rows" if "GET" in names else "mark stamps"
     if first == "STAMP":
         return "lease" if "LEASE" in names else "capture"
-    return {"FILL": "fill", "SET": "store", "RELEASE": "release", "RELEASE_LOGGED": "release"}.get(
-        first, "other"
-    )
+    return {"FILL": "fill", "SET": "store", "RELEASE": "release"}.get(first, "other")
 
 
 def _read_of(keys: Sequence[bytes]) -> str:

@@ -28,7 +28,6 @@ def as_data(options: Options, verdict: Verdict) -> dict[str, Any]:
         "reads by kind": dict(reads),
         "hit rate of rows": _rate(rows),
         "hit rate of lists": _rate(lists),
-        "lists revalidated": verdict.kept,
         "writes": sum(verdict.writes.values()),
         "writes by kind": dict(verdict.writes),
         "writes by outcome": dict(verdict.outcomes),
@@ -74,7 +73,6 @@ def as_text(data: dict[str, Any]) -> str:
     lines += [
         f"{data['reads']:,} reads checked in {data['seconds']} s ({per_second:,.0f}/s), "
         f"hit: rows {data['hit rate of rows']:.0%}, lists {data['hit rate of lists']:.0%}; "
-        f"{data['lists revalidated']:,} lists revalidated",
         f"  {_counts(data['reads by kind'])}",
         f"{data['writes']:,} writes ended: {_counts(data['writes by outcome'])}; "
         f"put into the outbox: {data['put into the outbox']:,}",

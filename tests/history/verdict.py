@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.history.checker import Checker, Finding, Read
 from tests.history.journal import BOOK, SEEDING, SHELF, Version
-from tests.history.names import BREAK_DATABASE, HIT, KEPT
+from tests.history.names import BREAK_DATABASE, HIT
 from tests.history.outcomes import COMMITTED, NOT_COMMITTED
 from tests.history.records import Record, read_all
 from tests.history.timeline import Operation, Timeline
@@ -30,7 +30,6 @@ class Verdict:
     seconds: float = 0.0
     reads: Counter[str] = field(default_factory=Counter)
     hits: Counter[str] = field(default_factory=Counter)
-    kept: int = 0
     """Lists that a write had invalidated, and that the rows written showed to be right."""
     writes: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -99,7 +98,6 @@ def _note(
     match record:
         case ["read", kind, start, end, how, *_]:
             verdict.reads[kind] += 1
-            verdict.kept += how == KEPT
             if how == HIT:
                 verdict.hits[kind] += 1
                 times.append((start, end))

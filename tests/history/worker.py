@@ -18,7 +18,7 @@ from tests.history import breaks, reads, writes
 from tests.history.board import Board
 from tests.history.children import die_with_parent
 from tests.history.journal import name_operation
-from tests.history.names import HIT, KEPT, MISS
+from tests.history.names import HIT, MISS
 from tests.history.outcomes import COMMITTED, ERROR, UNKNOWN, outcome_of
 from tests.history.points import Plan, Points
 from tests.history.records import Log, now
@@ -138,7 +138,6 @@ class Worker:
         self._points.begin(kind)
         hits = counters["row_hit"] + counters["list_hit"]
         misses = counters["row_miss"] + counters["list_miss"]
-        kept = counters["list_revalidated"]
         start = began or now()
         try:
             asked, answer = reads.READS[kind](book, shelf)
@@ -152,7 +151,7 @@ class Worker:
             counters["row_hit"] + counters["list_hit"] > hits
             and counters["row_miss"] + counters["list_miss"] == misses
         )
-        how = KEPT if counters["list_revalidated"] > kept else HIT if is_hit else MISS
+        how = HIT if is_hit else MISS
         self._log.hold("read", kind, start, end, how, asked, answer)
         self._board.count_read(self._slot)
 

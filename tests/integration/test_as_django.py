@@ -344,7 +344,6 @@ BROKEN = {
     "the store": (lists.ListEntry, "store"),
     "rows": (pointers, "read_rows"),
     "rows of relations": (pointers, "follow"),
-    "revalidation": (lists.ListEntry, "revalidate"),
 }
 
 

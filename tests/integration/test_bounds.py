@@ -9,14 +9,13 @@ from django.test import override_settings
 from pytest_django import DjangoAssertNumQueries
 
 from ormcache import runtime
-from ormcache.coherence.log import MOST_RECORD_BYTES, MOST_RECORDS
 from ormcache.coherence.reader import GRACE_MS, LEASE_MS, LONGEST_MS, MOST_BYTES
 from ormcache.query.named import MOST_NAMED
 from ormcache.stats import counters
 from ormcache.store import client
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.wire import Wire
-from tests.testapp.models import Article, Author, Category, Tag
+from tests.testapp.models import Article, Author, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -142,25 +141,6 @@ def test_what_is_too_long_is_not_stored(
     Article.objects.get(pk=long.pk)
     with django_assert_num_queries(0):
         assert ["", ""] == reads[1]()
-
-
-def test_a_log_of_long_keys(ormcache_redis: RedisServer) -> None:
-    """Each record of a thousand long keys took 64 KB, a log of them megabytes."""
-    made = [Category(slug=f"{number:050}", title="t") for number in range(500)]
-    Category.objects.bulk_create(made)
-    list(Category.objects.filter(title="t").order_by("title"))
-    for number in range(4):
-        Category.objects.filter(slug__in=[each.slug for each in made]).update(title=f"t{number}")
-        list(Category.objects.filter(title=f"t{number}").order_by("title"))
-        for each in made[:20]:
-            Category.objects.filter(slug=each.slug).update(title=f"t{number}!")
-    with ormcache_redis.client() as redis:
-        logs = [redis.lrange(key, 0, -1) for key in redis.scan_iter("*:log:*")]
-    assert logs
-    for log in logs:
-        assert len(log) <= MOST_RECORDS
-        assert all(len(record) <= MOST_RECORD_BYTES + 8 for record in log)
-    assert 20 == Category.objects.filter(title="t3!").count()
 
 
 # Commands

@@ -36,12 +36,6 @@ NARROW = "--books 4 --shelves 2 --batch 6 --write-share 0.5 --linger 0.02"
 NEEDS = {
     "no-epoch": ("--faults old-rdb --fault-pause 0.3", LEVELS[0]),
     "snapshot-fill": ("--faults none", LEVELS[1]),
-    # Lists that are valid until a write, so that there is one to keep, and many who read them.
-    "keep-at-once": (
-        "--faults none --books 3 --shelves 1 --write-share 0.1 --linger 0.01 --processes 12 "
-        "--reads 20000 --kinds 'count good,row,show,rate'",
-        LEVELS[0],
-    ),
 }
 
 

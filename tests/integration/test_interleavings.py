@@ -16,7 +16,6 @@ from django.db.models import Sum
 
 import ormcache
 from ormcache import runtime
-from ormcache.stats import counters
 from tests.integration.interleave import elsewhere
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Article, Author, Tag
@@ -162,7 +161,7 @@ def test_interleavings(ormcache_redis: RedisServer) -> None:
         Tag.objects.create(name=name)
     for _ in range(4):
         create(rng)
-    kept, found, ends = counters["list_revalidated"], 0, time.monotonic() + seconds
+    found, ends = 0, time.monotonic() + seconds
     while time.monotonic() < ends:
         name = rng.choice(["count", "sum", *READS])
         READS[name]()
@@ -175,5 +174,4 @@ def test_interleavings(ormcache_redis: RedisServer) -> None:
                 expected = READS[other]()
             assert expected == READS[other](), f"{other}, after {found} reads of seed {seed}"
             found += 1
-    assert counters["list_revalidated"] > kept
-    print(f"{found} reads, {counters['list_revalidated'] - kept} kept")
+    print(f"{found} reads")

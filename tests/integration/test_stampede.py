@@ -18,7 +18,7 @@ from django.db import connection
 from ormcache import cells, runtime
 from ormcache.coherence import flight
 from ormcache.exceptions import Unrepresentable
-from ormcache.query import asked, lists, pointers
+from ormcache.query import asked, lists
 from ormcache.stats import counters
 from tests.integration.crowd import (
     LIST,
@@ -81,8 +81,6 @@ def count_selects(
         step()
 
     after(monkeypatch, asked.Asked, "instances", note)
-    # What revalidation asks instead.
-    after(monkeypatch, pointers.Pointers, "_select", note)
     return done
 
 

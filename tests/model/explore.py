@@ -75,8 +75,6 @@ class Verdict:
     stale: int = 0
     stuck: int = 0
     hits: int = 0
-    kept: int = 0
-    """Runs of actors and probes that found an invalid entry right and kept it."""
     is_complete: bool = True
     error: str = ""
     trace: str = ""
@@ -89,7 +87,7 @@ class Verdict:
         rest = "" if self.is_complete else ", not complete"
         return (
             f"{self.scenario}: {found} ({self.states:,} states, {self.runs:,} runs, "
-            f"{self.kept:,} kept, {self.seconds:.1f} s{rest})"
+            f"{self.seconds:.1f} s{rest})"
         )
 
 
@@ -156,9 +154,7 @@ class Exploration:
                         done = database.write(*outcome.request.what, self._scenario.rows)
                         answers.append((done.number, done.rows))
                     else:
-                        replies = tuple(
-                            () if c[0] == "ZRANGE" else None for c in outcome.request.what
-                        )
+                        replies = tuple(None for _ in outcome.request.what)
                         answers.append((EPOCHS[0], replies))
         return found
 
@@ -211,7 +207,6 @@ class Exploration:
                 verdict.is_complete = False
                 break
         verdict.states, verdict.runs = len(parents), self.machine.runs
-        verdict.kept = self.machine.kept
         verdict.seconds = time.perf_counter() - began
         return verdict
 
@@ -294,13 +289,12 @@ class Exploration:
         if PROBES in state.cut:
             return MISS, False
         memo = (node, state.cells, state.epoch, state.outbox, PROBES in state.broken)
-        known = self._probed.get(memo) or self._probed.get((memo, state.newest))
+        known = self._probed.get(memo)
         if known is None:
-            result, *_, asked, has_log = self._alone(node, state.cells, state, state.outbox)
+            result, *_, asked = self._alone(node, state.cells, state, state.outbox)
             # An answer of the cache is the same whatever the database holds, and one that owes
             # nothing to the cache is always right.
-            known = (MISS, False) if asked and not has_log else (result, not asked)
-            self._probed[(memo, state.newest) if asked and has_log else memo] = known
+            known = self._probed[memo] = (MISS, False) if asked else (result, True)
         return known
 
     def _alone(self, node: Node, cells: Cells, state: State, outbox: Outbox) -> Any:
@@ -322,7 +316,7 @@ class Exploration:
                 # The first may replay the outbox and the second fill.
                 after, outbox = cells, state.outbox
                 for _ in range(3):
-                    result, after, outbox, asked, _ = self._alone(node, after, state, outbox)
+                    result, after, outbox, asked = self._alone(node, after, state, outbox)
                     after = faults.without_marks(after)
                 # That a row does not exist is never cached.
                 if asked and any(value is not None for value in result.values()):

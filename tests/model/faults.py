@@ -33,8 +33,7 @@ sent may arrive later. retry: a pipeline is sent twice. cut:
 an actor cannot reach the server. outage: nobody can, and everybody notices. deny: the server takes
 no marks."""
 
-_MARKING = ("MARK", "MARK_LOGGED", "RELEASE", "RELEASE_LOGGED")
-_RELEASING = frozenset({"RELEASE", "RELEASE_LOGGED"})
+_MARKING = ("MARK", "RELEASE")
 _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -283,7 +282,7 @@ def left(state: State, number: int, actor: Actor) -> State:
 
 
 def _is_release(commands: tuple[Any, ...]) -> bool:
-    return any(command[0] in _RELEASING for command in commands)
+    return any(command[0] == "RELEASE" for command in commands)
 
 
 def haunted(state: State, number: int, commands: tuple[Any, ...]) -> State:

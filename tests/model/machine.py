@@ -17,7 +17,6 @@ from tests.model.replay import DENIED, LOST, Outcome, Program, Request, Setting
 IGNORED = {
     "FILL": 1,
     "RELEASE": 1,
-    "RELEASE_LOGGED": 1,
     "SET": b"OK",
     "HOLD": 1,
     "UNLINK": 1,
@@ -62,9 +61,6 @@ class Machine:
         commit_answers: tuple[str, ...] = ("ok",),
     ) -> None:
         self.runs = 0
-        self.kept = 0
-        """Runs in which an invalid entry was found right and kept. What a program reads back is
-        never made up, so each stands for a state that is reached."""
         self.keeps_snapshots = setting.isolation != "read committed"
         self._setting = setting
         self._contents = tuple(contents)
@@ -88,7 +84,6 @@ class Machine:
     def _node(self, name: str, program: Program, answers: tuple[Any, ...]) -> Node:
         self.runs += 1
         outcome: Outcome = replay.run(name, program, answers, self._setting)
-        self.kept += outcome.kept
         request = outcome.request
         self._count += 1
         node = Node(self._count, name, request, outcome.result, answers, program)
@@ -155,7 +150,7 @@ ANY: Any = object()
 def answer_of(command: tuple[Any, ...]) -> Any:
     """The only reply a command can have that matters; ``ANY`` if there are several."""
     name = command[0]
-    if name in ("MARK", "MARK_LOGGED") and b":row:" not in command[1]:
+    if name == "MARK" and b":row:" not in command[1]:
         # Only values are given back, and no stamp ever is one.
         return None
     return IGNORED.get(name, ANY)

@@ -21,13 +21,11 @@ from django.db.backends.sqlite3 import base
 
 from ormcache import databases, receivers, runtime
 from ormcache.catalog import catalog
-from ormcache.codec import records
 from ormcache.coherence import flight
 from ormcache.coherence.reader import Reader
 from ormcache.coherence.writer import Writer
 from ormcache.conf import RAISE, Config
 from ormcache.exceptions import StoreError
-from ormcache.stats import counters
 from ormcache.writes import outbox
 from ormcache.writes.hooks import state_of
 from ormcache.writes.questions import Answer
@@ -62,8 +60,6 @@ class Outcome(NamedTuple):
 
     request: Request | None
     result: Any = None
-    kept: int = 0
-    """How often it kept an entry that was invalid."""
 
 
 LOST = "lost"
@@ -319,8 +315,6 @@ class Setting(NamedTuple):
     prolongs: bool = False
     """Whether storing a list also prolongs its stamps."""
     on_outage: str = RAISE
-    most_rows: int = records.MOST_ROWS
-    """How many rows a record names."""
     view: str | None = None
     """What the project says all programs see; ``None`` if it names no views."""
     cost: float = 0.0
@@ -334,7 +328,6 @@ DEAR = 6000.0
 def run(name: str, program: Program, answers: Sequence[Any], setting: Setting) -> Outcome:
     """Run ``program`` as the actor ``name`` with these answers."""
     session = Session(name, answers)
-    before = counters["list_revalidated"]
     with _world(session, setting):
         try:
             result = program()
@@ -343,10 +336,9 @@ def run(name: str, program: Program, answers: Sequence[Any], setting: Setting) -
         except Error as error:
             # Of a write that failed only that it ended counts.
             result = error
-        kept = counters["list_revalidated"] - before
         if session.request is not None:
-            return Outcome(session.request, None, kept)
-        return Outcome(None, result, kept)
+            return Outcome(session.request, None)
+        return Outcome(None, result)
 
 
 @contextmanager
@@ -369,7 +361,6 @@ def _world(session: Session, setting: Setting) -> Iterator[None]:
         lambda least, most: least,
         draw,
         CALM,
-        setting.most_rows,
     )
     databases.forget_answers()
     runtime._current = runtime.Runtime(config, store, setting.reader(store), setting.writer(store))
@@ -415,5 +406,4 @@ _PATCHED: tuple[tuple[Any, str], ...] = (
     (random, "uniform"),
     (os, "urandom"),
     (outbox, "CALM"),
-    (records, "MOST_ROWS"),
 )

@@ -23,12 +23,9 @@ class Checked:
 
     scenario: Scenario
     expected: str = NEVER
-    keeps: bool = False
-    """Whether entries that have become invalid are kept in it."""
 
     def agrees(self, verdict: Verdict) -> bool:
-        keeps = verdict.kept > 0 or not self.keeps
-        return not verdict.error and self.expected == found(verdict) and keeps
+        return not verdict.error and self.expected == found(verdict)
 
 
 def found(verdict: Verdict) -> str:

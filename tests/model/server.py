@@ -1,4 +1,4 @@
-"""The Redis server: every command the protocol uses, as a pure function of one cell, or of two.
+"""The Redis server: every command the protocol uses, as a pure function of one cell.
 
 ``test_server.py`` holds it against a real server, so that it cannot lie.
 """
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 Command = Sequence[Any]
 Members = tuple[tuple[bytes, int], ...]
-Records = tuple[bytes, ...]
 
 TOKEN_SIZE = 16
 MARK_SIZE = 29
@@ -20,11 +19,10 @@ STAMP_TIME = 4
 
 
 class Cell(NamedTuple):
-    """A key's content: a string, the members of a sorted set with their scores, or the elements
-    of a list; neither is ever empty. ``ends`` is when it expires in Unix milliseconds, 0 for
-    never."""
+    """A key's content: a string, or the members of a sorted set with their scores; never empty.
+    ``ends`` is when it expires in Unix milliseconds, 0 for never."""
 
-    value: bytes | Members | Records
+    value: bytes | Members
     ends: int = 0
 
 
@@ -34,7 +32,6 @@ class Refused(Exception):
 
 Found = Cell | None
 Step = Callable[..., tuple[Found, Any]]
-StepOfTwo = Callable[..., tuple[Found, Found, Any]]
 
 
 def run(cells: dict[bytes, Cell], command: Command, now: int) -> Any:
@@ -46,13 +43,8 @@ def run(cells: dict[bytes, Cell], command: Command, now: int) -> Any:
         return [_string(cells.get(key)) for key in rest]
     if name == "UNLINK":
         return sum(1 for key in rest if cells.pop(key, None) is not None)
-    if name in STEPS_OF_TWO:
-        key, other, *arguments = rest
-        cell, second, reply = STEPS_OF_TWO[name](cells.get(key), cells.get(other), now, *arguments)
-        _put_back(cells, other, second)
-    else:
-        key, *arguments = rest
-        cell, reply = STEPS[name](cells.get(key), now, *arguments)
+    key, *arguments = rest
+    cell, reply = STEPS[name](cells.get(key), now, *arguments)
     _put_back(cells, key, cell)
     return reply
 
@@ -128,40 +120,6 @@ def mark(cell: Found, now: int, token: bytes, ttl: int) -> tuple[Found, bytes | 
     return Cell(marked(tokens), max(tokens.values())), old
 
 
-def mark_logged(
-    cell: Found,
-    log: Found,
-    now: int,
-    token: bytes,
-    ttl: int,
-    record: bytes,
-    most: int,
-    px: int,
-) -> tuple[Found, Found, bytes | None]:
-    """The mark, as ``MARK`` is at the moment, and its record in the log."""
-    after, old = STEPS["MARK"](cell, now, token, ttl)
-    return after, logged(cell, log, now, record, most, px), old
-
-
-def logged(cell: Found, log: Found, now: int, record: bytes, most: int, px: int) -> Found:
-    """The log after a mark on ``cell``."""
-    found = _string(cell)
-    if record == b"" or (log is not None and not _is_list(log)):
-        return None
-    if found and found[:1] == b"S":
-        nonce = found[-NONCE_SIZE:]
-    elif log is None:
-        return None
-    else:
-        nonce = bytes(NONCE_SIZE)
-    before: Any = log.value if log is not None else ()
-    return Cell((*before, nonce + record)[-most:], now + px)
-
-
-def _is_list(cell: Cell) -> bool:
-    return type(cell.value) is tuple and type(cell.value[0]) is bytes
-
-
 def release(cell: Found, now: int, token: bytes) -> tuple[Found, int]:
     tokens = marks(cell)
     if not tokens:
@@ -173,16 +131,10 @@ def release(cell: Found, now: int, token: bytes) -> tuple[Found, int]:
     return Cell(marked(tokens), cell.ends), int(known)
 
 
-def release_logged(cell: Found, log: Found, now: int, token: bytes) -> tuple[Found, Found, int]:
-    """The release, as ``RELEASE`` is at the moment; if the mark was lost the log ends."""
-    after, found = STEPS["RELEASE"](cell, now, token)
-    return after, log if found else None, found
-
-
 def hold(
     cell: Found, now: int, entry: bytes, expires: int, at: int, most: int, px: int
 ) -> tuple[Found, int]:
-    if cell is not None and (type(cell.value) is bytes or _is_list(cell)):
+    if cell is not None and type(cell.value) is bytes:
         raise Refused("WRONGTYPE")
     members = dict(cell.value) if cell is not None else {}  # type: ignore[arg-type]
     kept = {member: score for member, score in members.items() if score > at}
@@ -211,19 +163,9 @@ def get(cell: Found, now: int) -> tuple[Found, bytes | None]:
 def members(cell: Found, now: int, first: int, last: int) -> tuple[Found, list[bytes]]:
     if (first, last) != (0, -1):
         raise NotImplementedError("ZRANGE of a part")
-    if cell is not None and (type(cell.value) is bytes or _is_list(cell)):
+    if cell is not None and type(cell.value) is bytes:
         raise Refused("WRONGTYPE")
     return cell, [member for member, _ in cell.value] if cell is not None else []  # type: ignore[misc]
-
-
-def records(cell: Found, now: int, first: int, last: int) -> tuple[Found, list[bytes]]:
-    if first > 0 or last != -1:
-        raise NotImplementedError("LRANGE of another part than the end")
-    if cell is None:
-        return None, []
-    if not _is_list(cell):
-        raise Refused("WRONGTYPE")
-    return cell, list(cell.value[first:])  # type: ignore[arg-type]
 
 
 STEPS: dict[str, Step] = {
@@ -236,13 +178,6 @@ STEPS: dict[str, Step] = {
     "SET": put,
     "GET": get,
     "ZRANGE": members,
-    "LRANGE": records,
 }
 """By name of the command. A step is given the cell, the time and the command's arguments, and
 gives the cell as it is then, and the reply."""
-
-STEPS_OF_TWO: dict[str, StepOfTwo] = {
-    "MARK_LOGGED": mark_logged,
-    "RELEASE_LOGGED": release_logged,
-}
-"""The same for commands on two keys."""

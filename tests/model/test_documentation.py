@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.model.log_scenarios import LOGS
 from tests.model.scenarios import ALL, NEVER, STUCK, WINDOW
 from tests.model.test_variants import VARIANTS
 
@@ -41,7 +40,7 @@ def rows_of(heading: str) -> Iterator[list[str]]:
 
 def test_the_scenarios() -> None:
     told = {name: VERDICTS[verdict] for name, _, verdict in rows_of("scenario")}
-    assert told == {name: each.expected for name, each in {**ALL, **LOGS}.items()}
+    assert told == {name: each.expected for name, each in ALL.items()}
 
 
 def test_the_sum_of_their_states() -> None:

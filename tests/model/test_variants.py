@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model import log_variants, outbox_variants, variants
+from tests.model import outbox_variants, variants
 from tests.model.explore import explore
 from tests.model.variants import Variant
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
-VARIANTS = [*variants.VARIANTS, *outbox_variants.VARIANTS, *log_variants.VARIANTS]
+VARIANTS = [*variants.VARIANTS, *outbox_variants.VARIANTS]
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ormcache.keys import has_log, log_of
 from tests.model import database, server
 from tests.model.machine import IGNORED, Machine, Node
 from tests.model.replay import LOST, NOW
@@ -19,11 +18,8 @@ MISS: Any = object()
 _READING = {"STAMP", "LEASE", "FILL", "SET"}
 _SILENT = {
     "MARK": None,
-    "MARK_LOGGED": None,
     "RELEASE": 1,
-    "RELEASE_LOGGED": 1,
     "HOLD": 1,
-    "ZRANGE": (),
     "GET": None,
 }
 """Commands on keys that nobody reads, and their replies."""
@@ -63,8 +59,6 @@ class World:
         number = self.keys.get(keys[0], -1)
         if number < 0:
             return cells, _SILENT[name]
-        if name in server.STEPS_OF_TWO:
-            return self._apply_to_two(cells, command, now)
         before = cells[number] if number < len(cells) else None
         memo = (command, before, now)
         known = self._applied.get(memo)
@@ -81,21 +75,6 @@ class World:
         changed += [None] * (number + 1 - len(changed))
         changed[number] = after
         return stripped(changed), reply
-
-    def _apply_to_two(self, cells: Cells, command: Command, now: int) -> tuple[Cells, Any]:
-        """The same for a command on a stamp and its log."""
-        name, *keys = command
-        numbers = [self.keys[key] for key in keys[:2]]
-        changed = list(cells)
-        changed += [None] * (max(numbers) + 1 - len(changed))
-        before = [changed[number] for number in numbers]
-        after: list[Cell | None]
-        *after, reply = server.STEPS_OF_TWO[name](*before, now, *keys[2:])
-        # When a log expires decides nothing: it may be evicted at any time.
-        after[1] = after[1] and after[1]._replace(ends=0)
-        for number, cell in zip(numbers, after, strict=True):
-            changed[number] = cell
-        return stripped(changed), IGNORED.get(name, reply)
 
     def mget(self, cells: Cells, keys: tuple[bytes, ...]) -> tuple[bytes | None, ...]:
         found = []
@@ -118,11 +97,11 @@ class World:
         learn: bool,
         outbox: Outbox = (),
         again: tuple[bool, ...] = (),
-    ) -> tuple[Any, Cells, Outbox, bool, bool]:
+    ) -> tuple[Any, Cells, Outbox, bool]:
         """Run a program with nobody around: its result, the cells and the outbox after it, and
-        whether it has asked the database, and a log that was not empty. ``learn``: its keys are
-        read by somebody. ``again``: its connection is broken."""
-        asked = has_log = False
+        whether it has asked the database. ``learn``: its keys are read by somebody. ``again``: its
+        connection is broken."""
+        asked = False
         while node.request is not None:
             kind, what, _ = node.request
             answer: Any = "ok"
@@ -135,7 +114,6 @@ class World:
                 for command in what:
                     cells, reply = self.apply(cells, command)
                     replies.append(reply)
-                    has_log = has_log or (command[0] == "LRANGE" and bool(reply))
                 answer, again = (epoch, tuple(replies), *again), ()
             elif kind == "select" and database.is_outbox(what[0]):
                 answer = database.select(*what, tuple(row for _, row in outbox))
@@ -148,7 +126,7 @@ class World:
                 done = database.write(*what, contents)
                 contents, answer = done.contents, (done.number, done.rows)
             node = self.machine.advance(node, answer)
-        return node.result, cells, outbox, asked, has_log
+        return node.result, cells, outbox, asked
 
     def _learn(self, node: Node) -> None:
         assert node.request is not None
@@ -161,9 +139,6 @@ class World:
             return
         for key in read:
             self.keys.setdefault(key, len(self.keys))
-        for key in read:
-            if b":" in key and has_log(key):
-                self.keys.setdefault(log_of(key), len(self.keys))
 
     # Steps
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from redis.crc import key_slot
 
 from ormcache.keys import (
     KINDS,
     TableKeys,
-    has_log,
-    log_of,
-    meaning_of,
     parse,
     site_prefix,
     table_pattern,
@@ -33,8 +29,6 @@ MADE = {
     KEYS.lease(KEYS.entry(b"\x01\x02")): "list",
     KEYS.lease(KEYS.named_entry("front:1")): "list",
     KEYS.dependents("x:y"): "reverse",
-    log_of(KEYS.rows): "log",
-    log_of(KEYS.partition_column("a:b", b"5", "c:{d}")): "log",
 }
 
 
@@ -89,31 +83,3 @@ def test_patterns_take_names_literally() -> None:
 
 
 TABLE = 'a:b%3A"t'
-
-
-@pytest.mark.parametrize(
-    ("stamp", "meaning"),
-    [
-        (KEYS.rows, (TABLE, None, True)),
-        (KEYS.column("a:b"), (TABLE, "a:b", False)),
-        (KEYS.loose_column("{c}"), (TABLE, "{c}", False)),
-        (KEYS.partition("a:b", b"5"), (TABLE, "a:b", True)),
-        (KEYS.partition_column("a", b"-", "part:x"), (TABLE, "part:x", False)),
-    ],
-)
-def test_a_stamp_with_a_log_says_what_it_stands_for(stamp: bytes, meaning: object) -> None:
-    assert has_log(stamp)
-    assert meaning == meaning_of(stamp)
-
-
-@pytest.mark.parametrize("key", [KEYS.generation, KEYS.lists, KEYS.row(5), KEYS.entry(b"1")])
-def test_what_stands_for_unknown_rows_has_no_log(key: bytes) -> None:
-    assert not has_log(key)
-    assert meaning_of(key) is None
-
-
-@pytest.mark.parametrize("table", ["t", "{t}", "t{", "t}", "a}b{c"])
-def test_a_stamp_and_its_log_share_a_slot(table: str) -> None:
-    keys = TableKeys("site", "default", table)
-    for stamp in (keys.rows, keys.column("{c}"), keys.partition("{f}", b"5")):
-        assert key_slot(stamp) == key_slot(log_of(stamp))
