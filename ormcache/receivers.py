@@ -12,6 +12,8 @@ from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 
 from ormcache import databases, enrolment, labels, modelset, runtime, totals
+from ormcache.query.comparison import count_stale
+from ormcache.query.lists import on_replaced
 from ormcache.writes import outboxtable
 from ormcache.writes.hooks import state_of
 
@@ -28,6 +30,8 @@ def connect() -> None:
     pre_migrate.connect(outboxtable.make_first, dispatch_uid="ormcache.outbox")
     request_finished.connect(_on_request_finished, dispatch_uid="ormcache.totals")
     atexit.register(totals.flush_at_exit)
+    if count_stale not in on_replaced:
+        on_replaced.append(count_stale)
     for connection in connections.all(initialized_only=True):
         state_of(connection)
 

@@ -1,7 +1,12 @@
-"""Whether two results of one query are the same, where SQL leaves no choice."""
+"""Whether two results of one query are the same, where SQL leaves no choice.
+
+A current list that is refreshed or reset is held against the one that takes its place: the only
+way to notice one that was stale, which nobody else would ever do.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import Any
 
@@ -9,11 +14,42 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.query import Query
 
+from ormcache import interrupts
 from ormcache.codec.values import pack, unpack
+from ormcache.query.lists import ListEntry
 from ormcache.query.ordering import terms
+from ormcache.stats import counters
+from ormcache.writes.trust import trust_anew
+
+logger = logging.getLogger("ormcache")
 
 MOST_ROWS = 1000
 """Rows that are compared one by one, where their order does not matter."""
+
+
+def count_stale(entry: ListEntry, replaced: bytes, payload: bytes) -> None:
+    """Count a current result that was replaced as compared, and as stale if it was. Never raises.
+
+    Stamps that are the same before and after the SQL, and an empty outbox, say that nothing was
+    written meanwhile.
+    """
+    # Under a developer's key there may be the result of other values.
+    if entry.options.key is not None:
+        return
+    try:
+        if not is_determined(entry.query):
+            return
+        is_same = same_result(entry.query, entry.kind, replaced, payload)
+        if is_same is None:
+            return
+        if not is_same:
+            if trust_anew(entry.state).is_alert or not entry.is_unchanged():
+                return
+            counters["list_stale"] += 1
+        counters["list_compared"] += 1
+    except Exception as error:  # What only counts must not fail a read.
+        interrupts.pass_on(error)
+        logger.debug("ormcache.list.not_compared: %r", error)
 
 
 def is_determined(query: Any) -> bool:

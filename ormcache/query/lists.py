@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connections
 
-from ormcache import interrupts, runtime
+from ormcache import runtime
 from ormcache.codec.values import pack, unpack
 from ormcache.coherence.entry import Entry
 from ormcache.coherence.flight import Flights, Turn
@@ -22,11 +22,10 @@ from ormcache.coherence.reader import LEASE_MS, MOST_BYTES, kept_ms
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, faults, fingerprint
-from ormcache.query.comparison import is_determined, same_result
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.transaction import ConnectionState
-from ormcache.writes.trust import trust_anew, trust_in
+from ormcache.writes.trust import trust_in
 
 logger = logging.getLogger("ormcache")
 
@@ -51,6 +50,10 @@ NOCACHE = EntryOptions(off=True)
 
 # Pointers are no values, but the annotations beside them are.
 _HOLDING_VALUES = frozenset({b"values", b"aggregate", b"rows"})
+
+
+on_replaced: list[Callable[[ListEntry, bytes, bytes], None]] = []
+"""Called when an entry has taken the place of a current one: with it, and the payloads of both."""
 
 
 class ListEntry:
@@ -80,8 +83,8 @@ class ListEntry:
         view, self._token = sight.view, sight.token
         label, vendor = self.state.label, connection.vendor
         self._model = queryset.model
-        self._kind = kind
-        self._options = options
+        self.kind = kind
+        self.options = options
         template = dependencies.of_query(query, structure, label, vendor, sight.secured)
         if template.converted and kind in _HOLDING_VALUES:
             raise Uncacheable(template.converted)
@@ -106,7 +109,7 @@ class ListEntry:
         self.tables = tables
         sight.check(tables)
         self._is_secured = not sight.secured.isdisjoint(tables)
-        self._query = query
+        self.query = query
         keys = cache.keys(label, queryset.model._meta.db_table)
         shape = narrow.fingerprint
         if options.key is None:
@@ -142,7 +145,7 @@ class ListEntry:
     def read(self, is_valid: Callable[[Any], bool]) -> Any:
         """The stored result, ``MISSING`` if there is none that is current. One round trip."""
         payload = self._look()
-        if self._options.reset:
+        if self.options.reset:
             self._replaced = payload
             return MISSING
         found = MISSING if payload is None else self._unpack(payload, is_valid)
@@ -167,7 +170,7 @@ class ListEntry:
         cache = runtime.current()
         self.entry.kept_ms = self._kept_ms()
         flights = Flights(cache.reader)
-        if self._options.reset:
+        if self.options.reset:
             self.turn = flights.at_once(self.entry, cache.stamp_ms)
         else:
             self.turn = flights.after_miss(self.entry, self._lease(), cache.stamp_ms)
@@ -208,7 +211,7 @@ class ListEntry:
         return found
 
     def _timeout(self) -> float | None:
-        timeout = self._options.timeout
+        timeout = self.options.timeout
         if timeout is DEFAULT:
             timeout = options_of(self._model).timeout
         if timeout is DEFAULT:
@@ -280,35 +283,13 @@ class ListEntry:
         turn.lease = None
         counters["list_fill"] += 1
         if self._replaced is not None:
-            self._compare(self._replaced, payload)
+            for told in on_replaced:
+                told(self, self._replaced, payload)
 
-    def _compare(self, replaced: bytes, payload: bytes) -> None:
-        """Hold a current result that was refreshed or reset against the one that took its place,
-        and count it if it was stale: nobody else would ever notice. Never raises.
-
-        Stamps that are the same before and after the SQL, and an empty outbox, say that nothing
-        was written meanwhile.
-        """
-        # Under a developer's key there may be the result of other values.
-        if self._options.key is not None:
-            return
-        try:
-            if not is_determined(self._query):
-                return
-            is_same = same_result(self._query, self._kind, replaced, payload)
-            if is_same is None:
-                return
-            if not is_same:
-                if trust_anew(self.state).is_alert:
-                    return
-                self._look()
-                if self.entry.prefix != self.turn.prefix:
-                    return
-                counters["list_stale"] += 1
-            counters["list_compared"] += 1
-        except Exception as error:  # What only counts must not fail a read.
-            interrupts.pass_on(error)
-            logger.debug("ormcache.list.not_compared: %r", error)
+    def is_unchanged(self) -> bool:
+        """Whether the stamps are still those captured before the SQL. One round trip."""
+        self._look()
+        return self.entry.prefix == self.turn.prefix
 
     def drop(self) -> None:
         """Remove the entry. One round trip."""
