@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.conf import settings
@@ -10,9 +11,11 @@ from django.core.cache.backends.redis import RedisCache
 from django.utils.module_loading import import_string
 
 from ormcache import interrupts
+from ormcache.conf import URL_DOCS
 from ormcache.exceptions import ConfigError
 from ormcache.store.client import Client
-from ormcache.store.connect import open_pool
+from ormcache.store.connect import UNREADABLE, open_pool, redacted
+from ormcache.store.mistakes import check_url
 
 _KNOWN = "django.core.cache.backends.redis.RedisCache or django_redis.cache.RedisCache"
 
@@ -30,11 +33,25 @@ def problem(alias: str) -> tuple[str, str] | None:
     except ImportError as error:
         return f"{named} whose backend {backend!r} cannot be imported: {error}.", _install(backend)
     if _is_builtin(kind) or _is_django_redis(kind):
-        return None
+        return _location_problem(alias)
     return (
         f"{named} whose backend {backend} is not one of Redis.",
         f'Name an alias with {_KNOWN}, or write "URL".',
     )
+
+
+def _location_problem(alias: str) -> tuple[str, str] | None:
+    location = settings.CACHES[alias].get("LOCATION", "")
+    servers = re.split("[;,]", location) if isinstance(location, str) else location
+    for url in map(str, servers or ()):
+        try:
+            is_redis = url.partition(":")[0] in ("redis", "rediss", "unix")
+            if is_redis and redacted(url) != UNREADABLE:
+                check_url(url)
+        except ValueError as error:
+            text = f"CACHES[{alias!r}] cannot be used: its LOCATION {redacted(url)}: {error}"
+            return f"{text}.", f"See the forms of a URL: {URL_DOCS}"
+    return None
 
 
 def open_alias(alias: str) -> Client:

@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models.sql.query import Query
 
 from ormcache import backends
-from ormcache.conf import OUTBOX, Config, parse
+from ormcache.conf import OUTBOX, URL_DOCS, Config, names_a_server, parse
 from ormcache.enrolment import is_glob, matching, patterns, refusal
 from ormcache.exceptions import ConfigError, Uncacheable
 from ormcache.managers import CachedQuerySet
@@ -46,7 +46,8 @@ def check_setting(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
         for problem in problems
     ]
     found += _check_url(config) + _check_alias(config)
-    if config.is_embedded:
+    # A server that is named wrong is an error already.
+    if config.is_embedded and (config.url is not None or not names_a_server(setting)):
         found.append(
             checks.Warning(
                 "ormcache uses the embedded store, which other processes do not see: with more "
@@ -64,7 +65,7 @@ def _check_url(config: Config) -> list[checks.CheckMessage]:
         if config.url is not None:
             open_url(config.url)
     except ConfigError as error:
-        hint = f"See the forms of a URL. {_docs('ormcache.E002')}"
+        hint = f"See the forms of a URL: {URL_DOCS}"
         return [checks.Error(str(error), hint=hint, id="ormcache.E002")]
     return []
 
@@ -311,7 +312,8 @@ def _uncached_target(target: type[models.Model], names: list[str]) -> checks.Che
     return checks.Info(
         f"{label} is not cached. Foreign keys lead to it ({names[0]}{others}): what they lead to "
         "is read from the database, and so are lists that follow them with select_related().",
-        hint=f'Add "{label}": {{}} to ORMCACHE["MODELS"], or "{label}": None to leave it so. '
+        hint=f'Add "{label}": {{}} to ORMCACHE["MODELS"] or derive it from CachedModel; '
+        f'"{label}": None leaves it so. '
         f"{_docs('ormcache.W005')}",
         obj=target,
         id="ormcache.W005",

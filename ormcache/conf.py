@@ -20,6 +20,8 @@ LONGEST_TIMEOUT = 10 * 365 * 24 * 3600
 """Seconds; what is longer is a mistake (milliseconds, or meant as ``None``)."""
 _LONGEST_SHOWN = 30
 
+URL_DOCS = "https://ormcache.readthedocs.io/en/stable/reference/settings.html#setting-url"
+
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
 
 
@@ -52,6 +54,9 @@ class Problem:
     id: str
     message: str
     hint: str
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}"
 
 
 def parse(setting: object) -> tuple[Config, list[Problem]]:
@@ -87,6 +92,14 @@ def parse(setting: object) -> tuple[Config, list[Problem]]:
             )
         )
     return Config(**values), problems
+
+
+def names_a_server(setting: object) -> bool:
+    """Whether the setting was meant to say where the server is, rightly or not."""
+    if not isinstance(setting, Mapping):
+        return setting is not None
+    meant = (_meant(key) for key, value in setting.items() if value is not None)
+    return not {"URL", "CACHE"}.isdisjoint(meant)
 
 
 def timeout_seconds(value: object) -> float | None:
@@ -198,7 +211,7 @@ _READERS = {
     "VIEW": _view,
 }
 _HINTS = {
-    "URL": 'For example "redis://127.0.0.1:6379/0".',
+    "URL": f'For example "redis://127.0.0.1:6379/0". The forms of a URL: {URL_DOCS}',
     "CACHE": "Name an alias of CACHES that uses Redis.",
     "NAMESPACE": "Name the site; every site on one Redis needs its own.",
     "TIMEOUT": "For example 3600 for an hour.",
@@ -210,6 +223,12 @@ _HINTS = {
 
 
 def _unknown(key: object) -> Problem:
+    meant = _meant(key)
+    hint = f'Did you mean "{meant}"?' if meant else f"Known are {', '.join(_READERS)}."
+    return Problem("ormcache.E001", f'ORMCACHE["{key}"] is not a known option.', hint)
+
+
+def _meant(key: object) -> str:
+    """The option that a key is, or is closest to; empty if to none."""
     close = difflib.get_close_matches(str(key).upper(), _READERS, n=1)
-    hint = f'Did you mean "{close[0]}"?' if close else f"Known are {', '.join(_READERS)}."
-    return Problem("ormcache.E001", f'ORMCACHE["{key}"] is not a known option. {hint}', hint)
+    return close[0] if close else ""

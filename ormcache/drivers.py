@@ -6,7 +6,7 @@ statements whose answers are read later.
 
 from __future__ import annotations
 
-import re
+import enum
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -50,58 +50,126 @@ def _in_transaction(vendor: str, driver: Any) -> bool | None:
         status = getattr(driver, "server_status", None)
         if status is not None:
             return bool(status & _IN_TRANSACTION)
-        begun: bool | None = getattr(driver, _BEGUN, None)
-        return begun
+        left = getattr(driver, _LEFT, None)
+        if left is Left.PERHAPS:
+            left = driver._ormcache_left = _asked(driver)
+        return None if left is None else left is not Left.NOTHING
     return None
 
 
-def watch_transactions(connection: BaseDatabaseWrapper) -> None:
+class Left(enum.Enum):
+    """What is left of a transaction when a text is over."""
+
+    TRANSACTION = "a transaction"
+    PERHAPS = "a transaction, perhaps"
+    NOTHING = "nothing"
+    NOTHING_AT_LAST = "nothing, once the last of several results is read"
+
+
+def _asked(driver: Any) -> Left:
+    """What the server itself says is left; while results are to be read it cannot be asked."""
+    try:
+        return _of_mariadb(driver) if "MariaDB" in driver.get_server_info() else _of_mysql(driver)
+    except Exception as error:
+        interrupts.pass_on(error)
+        return Left.PERHAPS
+
+
+def _of_mariadb(driver: Any) -> Left:
+    type(driver).query(driver, b"SELECT @@in_transaction")
+    (answer,) = driver.store_result().fetch_row(0)
+    return Left.TRANSACTION if int(answer[0]) else Left.NOTHING
+
+
+def _of_mysql(driver: Any, setting: bytes = b"transaction_read_only") -> Left:
+    # Without SESSION it is about the next transaction, and refused in one that goes on.
+    try:
+        type(driver).query(driver, b"SET @@%s = @@session.%s" % (setting, setting))
+    except driver.OperationalError as error:
+        if error.args[:1] == (_NOT_IN_A_TRANSACTION,):
+            return Left.TRANSACTION
+        raise
+    return Left.NOTHING
+
+
+_NOT_IN_A_TRANSACTION = 1568
+
+
+def watch_transactions(
+    connection: BaseDatabaseWrapper, read: Callable[[Any, Any], Left | None]
+) -> None:
     """Note what begins and ends a transaction on a driver that does not say (mysqlclient). All
-    that its cursors and its own methods send passes its ``query``, but for two."""
+    that its cursors and its own methods send passes its ``query``, but for two.
+
+    ``read`` says what a text leaves, ``None`` for what it found, given the text and the driver.
+    """
     driver: Any = connection.connection
-    if connection.vendor != "mysql" or hasattr(driver, "server_status") or hasattr(driver, _BEGUN):
+    if connection.vendor != "mysql" or hasattr(driver, "server_status") or hasattr(driver, _LEFT):
         return
     # Without a reference to the driver: in a cycle it would wait for the garbage collector.
     reference, kind = weakref.ref(driver), type(driver)
 
+    # Once the server has answered no function is called before the driver reads the answer: an
+    # exception that struck there would leave it unread, and the next statement out of turn.
+
     def query(sql: Any) -> Any:
-        live = reference()
-        result = kind.query(live, sql)
-        if (begun := _begins(sql)) is not None:
-            setattr(live, _BEGUN, begun)
+        live: Any = reference()
+        left = read(sql, live)
+        found = live._ormcache_left
+        if left is None or left is found is Left.NOTHING:
+            return kind.query(live, sql)
+        live.__dict__.pop("next_result", None)
+        if left is Left.NOTHING_AT_LAST:
+            live.next_result = last_result
+        # Whatever comes in between.
+        live._ormcache_left = left if left is Left.TRANSACTION else Left.PERHAPS
+        try:
+            result = kind.query(live, sql)
+        except kind.ProgrammingError as error:
+            live.__dict__.pop("next_result", None)
+            if error.args[:1] == (_SYNTAX_ERROR,) and left is not Left.PERHAPS:
+                live._ormcache_left = found
+            raise
+        except BaseException:
+            live.__dict__.pop("next_result", None)
+            raise
+        if left is Left.NOTHING:
+            live._ormcache_left = left
         return result
+
+    def last_result() -> Any:
+        live: Any = reference()
+        try:
+            found = kind.next_result(live)
+        except BaseException:
+            # What came after it was not run.
+            live.__dict__.pop("next_result", None)
+            raise
+        if found == _NO_MORE:
+            live._ormcache_left = Left.NOTHING
+            live.__dict__.pop("next_result", None)
+        return found
 
     def ending(end: Any) -> Any:
         def ended() -> None:
-            live = reference()
+            live: Any = reference()
             end(live)
-            setattr(live, _BEGUN, False)
+            live._ormcache_left = Left.NOTHING
 
         return ended
 
-    setattr(driver, _BEGUN, False)
+    driver._ormcache_left = Left.NOTHING
     driver.query = query
     driver.commit, driver.rollback = ending(kind.commit), ending(kind.rollback)
 
 
-def _begins(sql: Any) -> bool | None:
-    """Whether a statement begins a transaction, or ends one; ``None`` for neither."""
-    head = bytes(sql[:_HEAD]) if isinstance(sql, bytes | bytearray) else str(sql)[:_HEAD].encode()
-    verb = _VERB.match(head)
-    if verb is None:
-        return None
-    if verb[1]:
-        return True
-    # A savepoint that is rolled back to ends nothing; a chain begins the next one.
-    return None if b" TO " in head.upper() else b"CHAIN" in head.upper()
+_LEFT = "_ormcache_left"
+_SYNTAX_ERROR, _NO_MORE = 1064, -1
 
 
-_BEGUN, _HEAD = "_ormcache_begun", 200
-_VERB = re.compile(
-    rb"(?:[\s(]|(?:--|\#)[^\n]*+\n|/\*.*?\*/)*+"
-    rb"(?:(BEGIN(?!\s+NOT)|START\s+TRANSACTION|XA\s+(?:START|BEGIN))|COMMIT|ROLLBACK|XA\s+COMMIT)\b",
-    re.IGNORECASE | re.DOTALL,
-)
+def has_perhaps_begun(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a text was sent of which nobody can tell whether a transaction is open since."""
+    return getattr(connection.connection, _LEFT, None) is Left.PERHAPS
 
 
 def is_idle(connection: BaseDatabaseWrapper) -> bool:

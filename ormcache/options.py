@@ -109,8 +109,8 @@ def _read(given: Any, where: str, namespace: str) -> tuple[Options, list[ConfigE
     for name in names:
         reader = _OPTIONS.get(name)
         if reader is None:
-            close = difflib.get_close_matches(name, _OPTIONS, n=1)
-            hint = f'Did you mean "{close[0]}"?' if close else f"Known are {', '.join(_OPTIONS)}."
+            meant = _meant(name)
+            hint = f'Did you mean "{meant}"?' if meant else f"Known are {', '.join(_OPTIONS)}."
             errors.append(ConfigError(f"{where}.{name} is not a known option. {hint}"))
             continue
         try:
@@ -120,6 +120,19 @@ def _read(given: Any, where: str, namespace: str) -> tuple[Options, list[ConfigE
     return Options(**values), errors
 
 
+def _meant(name: str) -> str:
+    """The option that a wrong name stands for; empty if for none."""
+    word = name.lower()
+    if word in TIMEOUT_WORDS:
+        return "timeout"
+    close = difflib.get_close_matches(word, _OPTIONS, n=1)
+    return close[0] if close else ""
+
+
+TIMEOUT_WORDS = frozenset(
+    "ttl expire expires expiry expiration expire_after max_age age seconds duration px".split()
+)
+"""What other libraries call a timeout."""
 _EXAMPLE = "class CacheMeta: timeout = 600"
 
 

@@ -89,7 +89,7 @@ def _build() -> Runtime:
         raise ConfigError('Add "ormcache" to INSTALLED_APPS.')
     config, problems = parse(getattr(settings, "ORMCACHE", None))
     if problems:
-        raise ConfigError(" ".join(problem.message for problem in problems))
+        raise ConfigError(" ".join(map(str, problems)))
     store = _open(config)
     # Of several threads that build one, all take the first; nothing was opened for the others.
     _current = _built.setdefault("", Runtime(config, store, Reader(store), Writer(store)))

@@ -16,10 +16,11 @@ from django.conf import settings
 from django.db import connections, models
 
 from ormcache import interrupts
+from ormcache.codec.fields import is_registered
 from ormcache.codec.rows import RowCodec
 from ormcache.codec.values import extension_digest
 from ormcache.conversions import is_selected_plainly, stores_plainly
-from ormcache.digest import code_digest
+from ormcache.digest import code_digest, field_digest
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.modelset import forget_with_models, version
 from ormcache.options import enrolment_of
@@ -186,6 +187,8 @@ def _make_table(model: type[models.Model]) -> Table:
     shape += [
         f"{item.attname}|{item.column}|{code_digest(type(item).select_format)}" for item in fields
     ]
+    # A row holds what a registered field loads, and what any other is given.
+    shape += [field_digest(item) for item in fields if any(map(is_registered, type(item).__mro__))]
     found = tuple(partitions(model, fields))
     return Table(
         name=meta.db_table,

@@ -68,6 +68,24 @@ def _writes(tally: Tally) -> Iterator[str]:
         yield f"refused by the database, and checked all the same: {reasons}"
 
 
+def why_slower(threads: bool) -> Iterator[str]:
+    """Why the speed-up of so small a site may be below 1."""
+    yield ""
+    yield from wrap(_EMBEDDED if threads else _SMALL, 88)
+
+
+_EMBEDDED = (
+    "Slower with the cache? Its embedded store is a Redis written in Python, which takes turns "
+    "with the site in this very process, beside a small database on the same machine. This run "
+    "shows that the pages are right. For the speed, name a Redis server in REDIS_URL."
+)
+_SMALL = (
+    "Slower with the cache? So small a site fits into the memory of a database on the same "
+    "machine, which answers as fast as Redis does. A cache pays where the database is far away, "
+    "large or busy: try EXAMPLE_DB=postgres, more --articles and more --processes."
+)
+
+
 def _verdict(tally: Tally, neighbour: str) -> Iterator[str]:
     yield (
         f"{tally.comparisons:,} times what the writer and {neighbour} got was compared with the"

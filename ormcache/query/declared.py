@@ -27,8 +27,8 @@ def stable(kind: E) -> E:
 
     That is: its SQL follows from its constructor arguments and its source expressions, and gives
     the same answer until a column they read changes. Of a field: what it loads follows from what
-    the column holds. Usable as a decorator; subclasses are not included. Raises ConfigError for
-    what is volatile or raw SQL.
+    the column holds and from the arguments it was made with. Usable as a decorator; subclasses are
+    not included. Raises ConfigError for what is volatile or raw SQL.
     """
     given: Any = kind
     if isinstance(given, type) and issubclass(given, Field):

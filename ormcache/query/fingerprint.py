@@ -17,8 +17,9 @@ from django.db.models.sql.query import Query
 from ormcache import interrupts
 from ormcache.codec.values import packb, plain
 from ormcache.exceptions import Uncacheable, Unrepresentable
+from ormcache.modelset import forget_with_models
 from ormcache.query import expressions as _expressions  # noqa: F401  (registers its handlers)
-from ormcache.query.chosen import Values
+from ormcache.query.chosen import stood_for
 from ormcache.query.declared import stable
 from ormcache.query.grammar import HANDLERS, Structure, Token, visit
 from ormcache.query.lookups import where
@@ -35,6 +36,7 @@ PREFETCH = "_prefetch_related_val_"
 
 _digests: Memo[Structure, bytes] = Memo(2048)
 _told_apart: Memo[Structure, tuple[int, tuple[int, ...]]] = Memo(1024)
+forget_with_models(_told_apart.clear)
 _ONLY_T = Query.subq_aliases
 
 
@@ -67,10 +69,11 @@ def told_apart(structure: Structure, values: list[Any], query: Query) -> list[An
     """Those of ``values`` that a developer's key does not stand for; the structure says which."""
     known = _told_apart.get(structure)
     if known is None:
-        found = Values()
-        _read(query, [], found)
-        places = tuple(i for i in range(len(found)) if i not in found.chosen)
-        known = _told_apart[structure] = (len(found), places)
+        before: list[Any] = []
+        _tables(query, [], before)
+        chosen = frozenset(stood_for(query.where, before))
+        places = tuple(place for place in range(len(values)) if place not in chosen)
+        known = _told_apart[structure] = (len(values), places)
     count, places = known
     return [values[place] for place in places] if count == len(values) else values
 

@@ -8,7 +8,6 @@ from django.db.models.lookups import Lookup
 from django.db.models.sql.where import ExtraWhere, NothingNode, WhereNode
 
 from ormcache.exceptions import Uncacheable
-from ormcache.query.chosen import Values
 from ormcache.query.grammar import HANDLERS, Handler, Token, is_genuine, makers
 from ormcache.query.parameters import ATOMS, bind
 
@@ -47,11 +46,7 @@ def lookup(path: str) -> Handler:
         lhs = node.lhs
         HANDLERS[type(lhs)](lhs, out, values)
         rhs = node.rhs
-        if type(values) is Values:
-            start = len(values)
-            bind(rhs, out, values)
-            values.note(node, start)
-        elif type(rhs) in ATOMS:
+        if type(rhs) in ATOMS:
             out.append("=")
             values.append(rhs)
         else:

@@ -13,6 +13,7 @@ from django.core.exceptions import FieldError
 
 from ormcache.codec.fields import is_registered
 from ormcache.conversions import is_of_django, loads_plainly
+from ormcache.digest import unspelt
 from ormcache.query.declared import is_declared
 from ormcache.query.grammar import class_path
 
@@ -32,6 +33,11 @@ def conversion(query: Any) -> str:
                     f"{field} is loaded by code of its own, whose result may depend on more than "
                     f"the column; declare {class_path(type(field))} with ormcache.query.stable "
                     "if it does not"
+                )
+            if is_declared(type(field)) and (argument := unspelt(field)) is not None:
+                return (
+                    f"{field} is made with {argument!r}, of which no process can tell whether "
+                    "another has the same"
                 )
     return ""
 

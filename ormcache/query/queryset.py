@@ -78,11 +78,11 @@ class CachedQuerySet(QuerySet[_M, _M]):
     ) -> CachedQuerySet[_M]:
         """A clone with options for its list entry; this queryset is left as it is.
 
-        ``key`` replaces the computed fingerprint: the entry answers every query of this shape
-        that names the key and speaks of the same rows, whatever it compares them with.
-        ``timeout``: seconds,
-        a timedelta, ``None`` for no expiry. ``depends_on``: instances, models or querysets whose
-        change invalidates the entry too. Raises ``TypeError`` or ``ValueError`` for anything else.
+        ``key`` names the entry: it answers every query of this shape under the key, whatever the
+        query compares plain columns with by order, as in ``created__lte=now()``. All other values
+        are told apart. ``timeout``: seconds, a timedelta, ``None`` for no expiry. ``depends_on``:
+        instances, models or querysets whose change invalidates the entry too. Raises ``TypeError``
+        or ``ValueError`` for anything else.
         """
         check_words(wrong)
         check_key(key)

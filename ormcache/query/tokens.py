@@ -12,7 +12,7 @@ from django.core.exceptions import FieldError
 from django.db.models import Field, ForeignObjectRel, Model
 from django.db.models.fields.related import ForeignObject
 
-from ormcache.digest import code_digest
+from ormcache.digest import code_digest, field_digest
 from ormcache.exceptions import Uncacheable
 from ormcache.modelset import forget_with_models
 from ormcache.query.grammar import Token, class_path
@@ -73,7 +73,7 @@ def field_token(field: Any) -> str:
     model = getattr(field, "model", None)
     if model is None:
         return _free(field)
-    token = f"{label(model)}.{field.attname} {field.column} {_class(field)}"
+    token = f"{label(model)}.{field.attname} {field.column} {_class(field)}{_made_with(field)}"
     _fields[id(field)] = (field, token)
     return token
 
@@ -84,6 +84,14 @@ def _class(field: Any) -> str:
     kinds = [part if isinstance(part, type) else type(part) for part in parts]
     digests = "".join(f" {digest}" for kind in kinds if (digest := code_digest(kind)))
     return class_path(type(field)) + digests
+
+
+def _made_with(field: Any) -> str:
+    """Of a project's own field, and of those it leaves conversions to, the arguments."""
+    parts = [field, *filter(None, map(vars(field).get, _PARTS))]
+    return " ".join(
+        filter(None, (field_digest(each) for each in parts if isinstance(each, Field)))
+    )
 
 
 # What a field leaves conversions to.

@@ -8,13 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 from ormcache.conf import timeout_seconds
+from ormcache.options import TIMEOUT_WORDS
 
 _LONGEST_KEY = 10_000
 _OPTIONS = ("key", "timeout", "depends_on")
 _MEANT = {
-    "timeout": "ttl expire expires expiry expiration expire_after max_age age seconds duration px",
-    "depends_on": "tags tag tables models deps dependencies depends dependency on parents",
-    "key": "name id cache_key fingerprint label prefix version extra",
+    "timeout": TIMEOUT_WORDS,
+    "depends_on": "tags tag tables models deps dependencies depends dependency on parents".split(),
+    "key": "name id cache_key fingerprint label prefix version extra".split(),
 }
 _NOT_NEEDED = {
     "ops": "Every read of a CachedModel is cached, whatever its kind: leave it out.",
@@ -58,7 +59,7 @@ def _advice(name: str) -> str:
     word = name.lower()
     if word in _NOT_NEEDED:
         return f"{_NOT_NEEDED[word]} "
-    meant = next((option for option, words in _MEANT.items() if word in words.split()), None)
+    meant = next((option for option, words in _MEANT.items() if word in words), None)
     if meant is None:
         close = difflib.get_close_matches(word, _OPTIONS, n=1)
         meant = close[0] if close else None

@@ -147,7 +147,8 @@ class Client:
             self.contact += 1
             self.breaker.failed(error)
             self.close()
-            raise StoreError(f"{self.where} does not answer: {error}") from error
+            said = mistakes.on_silence(error)
+            raise StoreError(f"{self.where} does not answer: {said}") from error
         self.breaker.succeeded()
         return result
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -14,13 +14,13 @@ from ormcache import interrupts
 from ormcache.exceptions import ConfigError
 from ormcache.store.client import Client
 from ormcache.store.embedded import embedded_client
-from ormcache.store.mistakes import check_options, check_path
+from ormcache.store.mistakes import check_options, check_url
 from ormcache.store.sentinel import SCHEME, sentinel_pool
 
 TIMEOUT = 0.25
 """Seconds one call may take: a dead server costs a page no more than this, once."""
 
-_UNREADABLE = 'an unreadable URL (":/?#@" inside a user or password must be percent-encoded)'
+UNREADABLE = 'an unreadable URL (":/?#@" inside a user or password must be percent-encoded)'
 
 _HOSTS = re.compile(r"[\w.,:\[\]-]*\Z")
 
@@ -38,16 +38,16 @@ def open_url(url: str) -> Client:
     where = redacted(url)
     try:
         pool: Any
+        check_url(url)
         if url.startswith(SCHEME + ":"):
             pool = sentinel_pool(url, TIMEOUT)
         else:
-            check_path(url)
             pool = redis.ConnectionPool.from_url(url)
             check_options(pool.connection_class, url)
     except (ValueError, TypeError) as error:
         interrupts.pass_on(error)
         # About a URL that does not come apart the error may quote a piece of its password.
-        reason = "" if where == _UNREADABLE else f": {error}"
+        reason = "" if where == UNREADABLE else f": {error}"
         raise ConfigError(f'ORMCACHE["URL"] cannot be used: {where}{reason}') from None
     return open_pool(pool, where)
 
@@ -82,16 +82,25 @@ def redacted(url: str) -> str:
     """``url`` without what authenticates."""
     try:
         parts = urlsplit(url)
+        if not url.startswith(f"{parts.scheme}://"):
+            return f"{parts.scheme}:…"
         if "@" in parts.path + parts.query + parts.fragment:
-            return _UNREADABLE
+            return UNREADABLE
         if parts.scheme == SCHEME:
             netloc = parts.netloc.rpartition("@")[2]
             if not _HOSTS.match(netloc):
-                return _UNREADABLE
+                return UNREADABLE
         else:
             netloc = parts.hostname or ""
-            if parts.port:
-                netloc += f":{parts.port}"
+            netloc += _port(parts)
         return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
     except ValueError:
-        return _UNREADABLE
+        return UNREADABLE
+
+
+def _port(parts: SplitResult) -> str:
+    """As it stands in a URL, or that there is something else in its place."""
+    try:
+        return f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return ":…"

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from redis.backoff import NoBackoff
-from redis.connection import Connection, parse_url
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS, Connection, parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
@@ -39,13 +39,19 @@ def sentinel_pool(url: str, timeout: float) -> SentinelConnectionPool:
         "retry": Retry(NoBackoff(), 0),
     }
     own = {
-        name.removeprefix(SENTINEL): options.pop(name)
+        name.removeprefix(SENTINEL): _value(name.removeprefix(SENTINEL), options.pop(name))
         for name in list(options)
         if name.startswith(SENTINEL)
     }
     addresses = [_address(host) for host in hosts.split(",")]
     sentinel = Sentinel(addresses, sentinel_kwargs={**calm, **own})  # type: ignore[no-untyped-call]
     return SentinelConnectionPool(unquote(service), sentinel, **{**calm, **options})  # type: ignore[no-untyped-call]
+
+
+def _value(name: str, value: Any) -> Any:
+    """An option as redis-py reads it."""
+    parser: Any = URL_QUERY_ARGUMENT_PARSERS.get(name)
+    return value if parser is None else parser(value)
 
 
 def _address(host: str) -> tuple[str, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import uuid
-from typing import Any
+from typing import Any, TypeVar, overload
+from unittest import TestCase
 
 from django.conf import settings
 from django.test.utils import TestContextDecorator, override_settings
@@ -13,22 +15,33 @@ from ormcache.conf import Config
 from ormcache.exceptions import StoreError
 from ormcache.keys import site_prefix
 
+_T = TypeVar("_T")
 _LONGEST = 40
 """Characters of the project's namespace that are kept: the whole may have 64."""
 
 
-class isolated(TestContextDecorator):
-    """Within the block, function or test case nothing is cached yet, and nobody else is met.
-
-    ``enabled``: switches the cache on or off; left out, it is as the settings say. A context
-    manager, a decorator of functions, asynchronous ones too, and of classes of ``TestCase``, where
-    it holds for each test by itself.
-    """
+class Isolation(TestContextDecorator):
+    """What ``isolated()`` returns: a context manager that is a decorator, too."""
 
     def __init__(self, enabled: bool | None = None) -> None:
         super().__init__()
         self._enabled = enabled
         self._overrides: list[Any] = []
+
+    def __call__(self, decorated: Any) -> Any:
+        is_class = isinstance(decorated, type)
+        if not callable(decorated) or (is_class and not issubclass(decorated, TestCase)):
+            raise TypeError(
+                f"isolated takes a function or a class of unittest.TestCase, not {decorated!r}. "
+                "To switch the cache write isolated(enabled=False)."
+            )
+        if inspect.isasyncgenfunction(decorated) or inspect.isgeneratorfunction(decorated):
+            # It would be over before the first step.
+            raise TypeError(
+                f"isolated does not decorate the generator {decorated.__name__}. Write "
+                "with isolated(): in it."
+            )
+        return super().__call__(decorated)
 
     def enable(self) -> None:
         setting = dict(getattr(settings, "ORMCACHE", None) or {})
@@ -45,6 +58,26 @@ class isolated(TestContextDecorator):
             _empty()
         finally:
             self._overrides.pop().disable()
+
+
+@overload
+def isolated(*, enabled: bool | None = None) -> Isolation: ...
+@overload
+def isolated(decorated: _T, /) -> _T: ...
+def isolated(*decorated: Any, enabled: bool | None = None) -> Any:
+    """Within the block, function or test case nothing is cached yet, and nobody else is met.
+
+    ``enabled``: switches the cache on or off; left out, it is as the settings say.
+    ``with isolated():``, ``@isolated`` or ``@isolated()``. It decorates functions, asynchronous
+    ones too, and classes of ``TestCase``, where it holds for each test by itself. Raises
+    ``TypeError`` for anything else.
+    """
+    isolation = Isolation(enabled)
+    if not decorated:
+        return isolation
+    if len(decorated) > 1:
+        raise TypeError(f"isolated takes one function or class, not {len(decorated)} arguments.")
+    return isolation(decorated[0])
 
 
 def _empty() -> None:

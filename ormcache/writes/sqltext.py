@@ -72,6 +72,10 @@ class Statement:
     """A transaction may be open when the text, which writes, is over."""
     commits: bool = False
     """On MySQL it may commit the running transaction."""
+    chains: bool = False
+    """What ends a transaction begins the next one."""
+    is_sure: bool = True
+    """All that the text says of transactions is said by the one statement that it is."""
     everything: bool = False
     """It may change what rows hold, or which are seen, of tables that it does not name."""
     exact: Exact | None = None
@@ -119,10 +123,12 @@ def _parse(sql: str) -> Statement:
         parts = [words for part in sql.split(";") if (words := words_of(part))]
         kind = _disputed_kind(sql, parts)
     else:
-        parts = _split([token.upper() for token in found])
-        kind = max(map(_kind, parts), key=_STRENGTH.index, default=Kind.READ)
+        parts = split([token.upper() for token in found])
+        kind = max(map(kind_of, parts), key=_STRENGTH.index, default=Kind.READ)
     holds_code = found is None or any(map(_holds_code, parts))
     settings = _settings(sql, parts, holds_code=holds_code)
+    is_one = found is not None and len(parts) < 2
+    is_sure = is_one or _OF_TRANSACTIONS.isdisjoint(all_words(sql))
     if kind in _WRITING:
         names = all_words(sql) if holds_code else identifiers(found or (), sql)
         return Statement(
@@ -134,22 +140,27 @@ def _parse(sql: str) -> Statement:
             everything=changes_everything(
                 parts, names, is_code=found is None or _runs_code(parts)
             ),
+            is_sure=is_sure,
             **settings,
         )
     commits = kind is Kind.SESSION and any(map(_commits, parts))
     if kind is Kind.READ and (settings["isolation"] or settings["visibility"]):
         kind = Kind.SESSION
-    return Statement(kind, commits=commits, **settings)
+    chained = kind in _ENDING and any(map(chains, parts))
+    return Statement(kind, commits=commits, chains=chained, is_sure=is_sure, **settings)
 
 
 def _disputed_kind(sql: str, parts: list[list[str]]) -> Kind:
     """The kind of a text that databases read differently, given all words between semicolons."""
-    kind = _kind(parts[0]) if parts else Kind.READ
+    kind = kind_of(parts[0]) if parts else Kind.READ
     if kind in _WRITING or _LONE_SELECT.match(sql):
         return kind
     # What looks like a second statement may be a string: no COMMIT must be made of it.
-    writes = any(_kind(words) in _WRITING for words in parts[1:])
-    return Kind.WRITE if writes or not _ANYWHERE.isdisjoint(all_words(sql)) else kind
+    kinds = set(map(kind_of, parts[1:]))
+    if not kinds.isdisjoint(_WRITING) or not _ANYWHERE.isdisjoint(all_words(sql)):
+        return Kind.WRITE
+    is_read = kind is Kind.READ
+    return Kind.SESSION if is_read and not kinds.isdisjoint({Kind.BEGIN, *_ENDING}) else kind
 
 
 _KINDS = {
@@ -165,6 +176,8 @@ _KINDS = {
 }
 # Every other verb counts as a write: INSERT, CALL, and those nobody has heard of.
 _KIND_OF = {verb: kind for kind, verbs in _KINDS.items() for verb in verbs.split()}
+
+VERBS = frozenset(_KIND_OF)
 
 # Of several statements in a text the one that counts most is the last of these.
 _STRENGTH = (
@@ -184,20 +197,22 @@ _CHANGES = frozenset("ALTER DROP CREATE RENAME TRUNCATE".split())
 _ANYWHERE = frozenset(
     word.casefold() for word in (*_WRITES, *_CHANGES, "INTO", "COPY", "LOAD", "REFRESH", "PREPARE")
 )
-# A word of a write, and a word of MySQL's string and number functions.
-_COMMITS_NOTHING = frozenset(
+COMMITS_NOTHING = frozenset(
     "SELECT INSERT UPDATE DELETE REPLACE WITH VALUES TABLE SHOW EXPLAIN DESCRIBE DESC HANDLER HELP"
     " USE KILL SIGNAL RESIGNAL GET SAVEPOINT RELEASE ROLLBACK COMMIT PREPARE DEALLOCATE DO"
     " PRAGMA ATTACH DETACH DISCARD".split()
 )
+# A word of a write, and a word of MySQL's string and number functions.
 _FUNCTIONS = frozenset("INSERT REPLACE TRUNCATE".split())
 
 _LONE_SELECT = re.compile(r"[\s(]*+SELECT\b[^;]*+\Z", re.IGNORECASE)
 
 _WRITING = frozenset({Kind.WRITE, Kind.SCHEMA})
+_ENDING = frozenset({Kind.COMMIT, Kind.ROLLBACK})
+_OF_TRANSACTIONS = frozenset("begin start xa commit rollback autocommit".split())
 
 
-def _split(words: list[str]) -> list[list[str]]:
+def split(words: list[str]) -> list[list[str]]:
     """The statements of a text, without the parentheses they begin with."""
     parts: list[list[str]] = [[]]
     for word in words:
@@ -208,7 +223,7 @@ def _split(words: list[str]) -> list[list[str]]:
     return [words for words in parts if words]
 
 
-def _kind(words: list[str]) -> Kind:
+def kind_of(words: list[str]) -> Kind:
     """The kind of one statement, given as upper-case tokens."""
     verb, second = words[0], words[1] if len(words) > 1 else ""
     kind = _KIND_OF.get(verb, Kind.WRITE)
@@ -243,13 +258,19 @@ _KIND_OF_XA = {
 }
 
 
+def chains(words: list[str]) -> bool:
+    """Whether what ends a transaction begins another one."""
+    return "CHAIN" in words and words[words.index("CHAIN") - 1] != "NO"
+
+
 def _kind_of_set(words: list[str]) -> Kind:
     if words[1:2] == ["STATEMENT"] and "FOR" in words[:-1]:
         rest = words[words.index("FOR") + 1 :]
-        return Kind.WRITE if rest[0] == "SET" else _kind(rest)
+        return Kind.WRITE if rest[0] == "SET" else kind_of(rest)
     if "AUTOCOMMIT" in words:
         value = [word for word in words[words.index("AUTOCOMMIT") + 1 :] if word not in ":="]
-        return Kind.BEGIN if value[:1] in (["0"], ["OFF"], ["FALSE"]) else Kind.COMMIT
+        # Switched on it commits, but only if it was off.
+        return Kind.BEGIN if value[:1] in (["0"], ["OFF"], ["FALSE"]) else Kind.SESSION
     return Kind.WRITE if _writes(words) else Kind.SESSION
 
 
@@ -302,10 +323,10 @@ def _commits(words: list[str]) -> bool:
     """Whether MySQL may commit the running transaction with a statement: with all but these."""
     verb, second = words[0], words[1] if len(words) > 1 else ""
     if verb == "SET":
-        return second == "PASSWORD" or "DEFAULT" in words[1:3]
+        return second == "PASSWORD" or "DEFAULT" in words[1:3] or "AUTOCOMMIT" in words
     if verb == "LOAD":
         return second not in ("DATA", "XML")
-    return verb not in _COMMITS_NOTHING
+    return verb not in COMMITS_NOTHING
 
 
 def _runs_code(parts: list[list[str]]) -> bool:
@@ -321,7 +342,7 @@ def _begins(sql: str, parts: list[list[str]], disputed: bool) -> bool:
     """Whether a text that writes begins a transaction; not that a column is named ``start``."""
     if disputed or any(_holds_code(words) or words[:2] == ["BEGIN", "NOT"] for words in parts):
         return not _BEGINS.isdisjoint(all_words(sql))
-    begun = [words for words in parts if _kind(words) is Kind.BEGIN]
+    begun = [words for words in parts if kind_of(words) is Kind.BEGIN]
     if parts and parts[0][0] in ("CREATE", "ALTER") and not _CODE.isdisjoint(parts[0]):
         # What follows is its body, where BEGIN stands in front of a statement.
         return any(words[1:2] in ([], ["TRANSACTION"], ["WORK"]) for words in begun)

@@ -19,7 +19,7 @@ from ormcache.stats import counters
 from ormcache.writes.noting import note_update
 from ormcache.writes.pending import Pending, TableWrites
 from ormcache.writes.sqltext import Exact, Kind, Statement, is_of_view, is_setting, parse
-from ormcache.writes.transaction import ConnectionState, own_atomic
+from ormcache.writes.transaction import ConnectionState, is_refusal, own_atomic
 from ormcache.writes.watched import (
     WatchList,
     deleted_with,
@@ -46,9 +46,27 @@ class Watch:
             state.look()
         text = sql if type(sql) is str else _text(sql, context["cursor"].cursor)
         statement = parse(text)
-        if statement.kind is Kind.READ:
-            return execute(sql, params, many, context)
-        returning = state.returning
+        try:
+            if statement.kind is Kind.READ:
+                return execute(sql, params, many, context)
+            return self._noted(statement, text, execute, sql, params, many, context)
+        except BaseException as error:
+            if self._commits_implicitly() and not is_refusal(state.connection, error):
+                # MySQL has rolled the whole transaction back, perhaps: after a deadlock.
+                state.end_raw()
+            raise
+
+    def _noted(
+        self,
+        statement: Statement,
+        text: str,
+        execute: Execute,
+        sql: Any,
+        params: Any,
+        many: bool,
+        context: dict[str, Any],
+    ) -> Any:
+        returning = self._state.returning
         extended = returning.extend(sql) if returning is not None and sql is text else None
 
         def run() -> Any:
@@ -70,7 +88,7 @@ class Watch:
         statement, state = parse(text), self._state
         if statement.visibility:
             _see_change(state, statement, None)
-        tables = _tables(statement) if statement.kind in (Kind.WRITE, Kind.SCHEMA) else None
+        tables = _tables(statement) if statement.kind in _WRITING else None
         if not tables:
             yield
         elif state.in_transaction and not state.is_begun_unseen:
@@ -96,43 +114,57 @@ class Watch:
         if kind is Kind.SCHEMA and self._commits_implicitly():
             # The engine of a table, say.
             forget_answers()
+        if not statement.is_sure and kind not in _WRITING and self._commits_implicitly():
+            return self._unsure(kind, text.upper(), run, cursor)
         if kind is Kind.BEGIN:
             result = self._committing(run) if self._commits_implicitly() else run()
             state.begin_raw()
             return result
         if kind in (Kind.COMMIT, Kind.ROLLBACK):
-            return self._end(kind, text.upper(), run)
+            return self._end(statement, text.upper(), run)
         if kind is Kind.SAVEPOINT:
             try:
                 return self._savepoint(text, run)
             finally:
                 state.sight.returns()
         if kind is Kind.SESSION:
-            return self._committing(run) if self._may_commit(statement) else run()
+            return self._perhaps_ending(run, cursor) if self._may_commit(statement) else run()
         try:
             return self._write(statement, text, run, params, cursor)
         finally:
             if kind is Kind.SCHEMA:
                 catalog.forget(state.label)
 
-    def _end(self, kind: Kind, text: str, run: Callable[[], Any]) -> Any:
-        state = self._state
-        if kind is Kind.COMMIT and ("PREPARED" in text or "XA" in text):
-            # What was prepared was written by any connection at any time.
-            everything = Pending()
-            for name, watched in watched_tables().items():
-                everything.table(name, watched.table).write_all()
-            with state.committing_statement(everything):
+    def _end(self, statement: Statement, text: str, run: Callable[[], Any]) -> Any:
+        state, is_commit = self._state, statement.kind is Kind.COMMIT
+        if is_commit and _ends_prepared(text):
+            with state.committing_statement(_everything()):
                 result = run()
         else:
-            if kind is Kind.COMMIT:
+            if is_commit:
                 state.before_commit()
             result = run()
         state.end_raw()
-        state.after_commit(committed=kind is Kind.COMMIT)
-        if "CHAIN" in text:
+        state.after_commit(committed=is_commit)
+        if statement.chains:
             state.begin_raw()
         return result
+
+    def _unsure(self, kind: Kind, text: str, run: Callable[[], Any], cursor: Any) -> Any:
+        """A text of MySQL that may begin and end transactions in ways not to be told from it."""
+        state = self._state
+        try:
+            if kind is Kind.COMMIT and _ends_prepared(text):
+                with state.committing_statement(_everything(), cursor):
+                    return self._perhaps_ending(run, cursor)
+            return self._perhaps_ending(run, cursor)
+        finally:
+            state.sight.ends()
+
+    def _perhaps_ending(self, run: Callable[[], Any], cursor: Any) -> Any:
+        """Run what may end the transaction: from now on the driver tells whether one is open."""
+        self._state.end_raw()
+        return self._committing(run, cursor)
 
     def _savepoint(self, text: str, run: Callable[[], Any]) -> Any:
         state = self._state
@@ -157,7 +189,7 @@ class Watch:
         statement, state = parse(sql), self._state
         if statement.visibility:
             _see_change(state, statement, None)
-        if statement.kind in (Kind.WRITE, Kind.SCHEMA):
+        if statement.kind in _WRITING:
             note(state.writes(), statement, sql, _tables(statement), None)
         try:
             return self._committing(run)
@@ -183,13 +215,16 @@ class Watch:
             note(state.writes(), statement, text, tables, params)
         if statement.begins:
             # A transaction begun and perhaps ended within one text: both are provided for.
-            state.begin_raw()
+            if self._commits_implicitly():
+                state.end_raw()
+            else:
+                state.begin_raw()
             try:
-                return self._committing(run)
+                return self._committing(run, cursor)
             finally:
                 state.settle_raw()
         if state.in_transaction and self._may_commit(statement):
-            return self._committing(run)
+            return self._perhaps_ending(run, cursor)
         if state.in_transaction or not tables:
             return run()
         exact = statement.exact
@@ -234,13 +269,28 @@ class Watch:
         """Whether a change of the schema, or BEGIN, would commit what is open."""
         return self._state.connection.vendor == "mysql"
 
-    def _committing(self, run: Callable[[], Any]) -> Any:
+    def _committing(self, run: Callable[[], Any], cursor: Any = None) -> Any:
         """Run a statement that may commit what is pending. Should it not, it stays pending."""
         state = self._state
         if state.pending is None:
             return run()
-        with state.committing_statement(state.pending):
+        with state.committing_statement(state.pending, cursor):
             return run()
+
+
+_WRITING = frozenset({Kind.WRITE, Kind.SCHEMA})
+
+
+def _ends_prepared(text: str) -> bool:
+    return "PREPARED" in text or "XA" in text
+
+
+def _everything() -> Pending:
+    """What was prepared was written by any connection at any time."""
+    everything = Pending()
+    for name, watched in watched_tables().items():
+        everything.table(name, watched.table).write_all()
+    return everything
 
 
 def _see_change(state: ConnectionState, statement: Statement, params: Any) -> None:

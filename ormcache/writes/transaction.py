@@ -25,6 +25,7 @@ from ormcache.writes.pending import Pending
 from ormcache.writes.results import until_read
 from ormcache.writes.returning import Returning
 from ormcache.writes.sight import Sight
+from ormcache.writes.sqlends import left_by
 from ormcache.writes.unseen import Unseen
 from ormcache.writes.watched import watched_tables
 
@@ -71,7 +72,7 @@ class ConnectionState:
         """Set while the statement of an announced write is made and run."""
         self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
         """Cursors of SQLite that are neither closed nor forgotten; see ``sees_newest``."""
-        self.unfinished: weakref.WeakKeyDictionary[Any, list[Invalidation]]
+        self.unfinished: weakref.WeakKeyDictionary[Any, list[tuple[Invalidation, Pending]]]
         self.unfinished = weakref.WeakKeyDictionary()
         """Marks of statements that are not over when they return, by cursor: on SQLite those that
         return rows, on MySQL those with more results than one. They are over when the last row
@@ -103,7 +104,7 @@ class ConnectionState:
         if self.connection.vendor == "mysql":
             # It sets the isolation level by a statement; that one is asked for, not feared.
             _isolated.discard(self.connection.connection)
-            drivers.watch_transactions(self.connection)
+            drivers.watch_transactions(self.connection, left_by)
         self.forget()
 
     @property
@@ -174,6 +175,8 @@ class ConnectionState:
                 return False
             # Only once connected it is known what a pool has handed out.
             sees = self._is_primary() and self.sight.may_read(tables) and self.sees_newest()
+            if not sees and logger.isEnabledFor(logging.DEBUG):
+                logger.debug("ormcache.fill.refused: %s", self.fill_refusal())
             return sees and self._knows(tables)
         except Exception as error:
             interrupts.pass_on(error)
@@ -234,6 +237,8 @@ class ConnectionState:
         """Why the next statement may see something else than the newest commits; empty when it
         surely sees them, or when the isolation level matters and was not asked for yet."""
         if self.is_begun_unseen or self._is_pipelined:
+            if drivers.has_perhaps_begun(self.connection):
+                return "a statement may have begun a transaction that no COMMIT has ended yet"
             return "a transaction begun on the driver may see an old snapshot"
         vendor, level = self.connection.vendor, self._known_isolation
         if vendor == "sqlite":
@@ -313,6 +318,7 @@ class ConnectionState:
             self.pending = None
 
     def end_raw(self) -> None:
+        """What began through a cursor is over, or may be: the driver is believed from now on."""
         self._raw_transaction = False
         self._isolation_inside = None
 
@@ -332,11 +338,17 @@ class ConnectionState:
                 invalidation.release(committed=self.connection.vendor == "mysql")
             raise
         if self._stays_open(cursor):
-            self._keep_open(cursor, invalidation)
-        elif self._is_pipelined or self.is_begun_unseen:
+            self._keep_open(cursor, invalidation, pending)
+        else:
+            self._is_over(invalidation, pending)
+
+    def _is_over(self, invalidation: Invalidation, pending: Pending) -> None:
+        if self._is_pipelined or self.is_begun_unseen:
             self.unseen.keep(invalidation, pending)
         else:
             invalidation.release()
+            if pending is self.pending and not self.in_transaction:
+                self.pending = None
 
     def _stays_open(self, cursor: Any) -> bool:
         """Whether a statement goes on after it has returned, until its cursor is at its end."""
@@ -344,8 +356,8 @@ class ConnectionState:
             return bool(getattr(cursor, "description", None))
         return cursor is not None and drivers.has_more_results(self.connection)
 
-    def _keep_open(self, cursor: Any, invalidation: Invalidation) -> None:
-        self.unfinished.setdefault(cursor, []).append(invalidation)
+    def _keep_open(self, cursor: Any, invalidation: Invalidation, pending: Pending) -> None:
+        self.unfinished.setdefault(cursor, []).append((invalidation, pending))
         if self.connection.vendor == "mysql":
             reference = weakref.ref(cursor)
 
@@ -358,8 +370,8 @@ class ConnectionState:
     def cursor_closed(self, cursor: Any) -> None:
         """A cursor is closed, and with it what it had not fetched is committed."""
         self.cursors.discard(cursor)
-        for invalidation in self.unfinished.pop(cursor, ()):
-            invalidation.release()
+        for invalidation, pending in self.unfinished.pop(cursor, ()):
+            self._is_over(invalidation, pending)
 
     @contextmanager
     def announcing(self, announcement: Announcement) -> Iterator[None]:
@@ -371,7 +383,7 @@ class ConnectionState:
             self.announcement = before
 
 
-def is_refusal(connection: BaseDatabaseWrapper, error: Exception) -> bool:
+def is_refusal(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
     """Whether an error says that the server has refused the statement.
 
     Only the driver knows: of a time limit, of an error of another execute wrapper, of a lost

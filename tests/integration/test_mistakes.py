@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,9 +16,12 @@ from django.test import override_settings
 from django.test.utils import isolate_apps
 from pytest_django import Settings
 
+from ormcache import runtime
 from ormcache.checks import _check_model, check_models, check_setting
+from ormcache.exceptions import ConfigError
 from ormcache.models import CachedModel, _check_installed
 from ormcache.options import options_of
+from ormcache.store.mistakes import on_silence
 from tests.commands import run
 from tests.integration.test_processes import python
 from tests.plugins.redis_server import RedisServer, Sentinel
@@ -38,7 +42,17 @@ from tests.testapp.models import Author, Film
         ("rediss://x:5/1/2", "'1/2' is no database number"),
         ("redis://x/-1", "'-1' is no database number"),
         ("redis+sentinel://x/main/abc", "write redis+sentinel://host:26379"),
-        ("redis://x?db=abc", "Invalid value for 'db'"),
+        ("redis://x?db=zwei", "option 'db' is 'zwei'; write a whole number, as in ?db=1"),
+        ("redis://x?socket_timeout=a", "option 'socket_timeout' is 'a'; write seconds, as in ?"),
+        ("redis+sentinel://x/main?sentinel_socket_timeout=a", "'sentinel_socket_timeout' is 'a'"),
+        ("redis://127.0.0.1:zz/0", "redis://127.0.0.1:…/0: its port is none"),
+        ("redis://u:pw@x:99999", "redis://x:…: its port is none"),
+        ("rediss://x:0/0", "its port is none"),
+        ("redis+sentinel://x:zz,y/main/0", "its port is none"),
+        ("redis:/127.0.0.1:6379", "redis:…: two slashes follow the colon: write redis://host:"),
+        ("redis:/:pw@127.0.0.1:6379/0", "two slashes follow the colon: write redis://host:"),
+        ("unix:/tmp/x.sock", "write unix:///path/to/socket"),
+        ("redis+sentinel:x/main", "write redis+sentinel://host:26379/service/0"),
     ],
 )
 def test_a_url_that_cannot_work_is_found_by_the_checks(
@@ -48,6 +62,7 @@ def test_a_url_that_cannot_work_is_found_by_the_checks(
     (found,) = check_setting()
     assert "ormcache.E002" == found.id
     assert said in found.msg
+    assert "reference/settings.html#setting-url" in str(found.hint)
 
 
 @pytest.mark.parametrize(
@@ -66,10 +81,42 @@ def test_a_url_that_can_work_is_not_complained_of(settings: Settings, url: str) 
     assert [] == check_setting()
 
 
-@pytest.mark.parametrize("url", ["redis://:pa?geheim=5@x", "redis://:pa/geheim@x/0"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:pa?geheim=5@x",
+        "redis://:pa/geheim@x/0",
+        "redis://:geheim",
+        "redis://:geheim@x:zz",
+        "redis:/:geheim@x",
+    ],
+)
 def test_what_may_be_a_password_is_not_quoted(settings: Settings, url: str) -> None:
     settings.ORMCACHE = {"URL": url}
     assert "geheim" not in str(check_setting())
+
+
+@pytest.mark.parametrize("backend", ["django.core.cache.backends.redis.RedisCache"])
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("redis://:pw@x/zero", "LOCATION redis://x/zero: 'zero' is no database number"),
+        (["redis://x/0", "redis://y:zz/0"], "LOCATION redis://y:…/0: its port is none"),
+        ("redis://x/0;redis:/y", "two slashes follow the colon"),
+    ],
+)
+def test_an_alias_that_cannot_work(
+    settings: Settings, backend: str, location: Any, said: str
+) -> None:
+    """What redis-py would take for another database is an error, as it is in a URL."""
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": location}}
+    settings.ORMCACHE = {"CACHE": "default"}
+    (found,) = check_setting()
+    assert "ormcache.E004" == found.id
+    assert said in found.msg
+    assert "#setting-url" in str(found.hint)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        runtime.current()
 
 
 @pytest.fixture
@@ -87,6 +134,21 @@ def pinged(settings: Settings) -> Any:
 def test_a_database_the_server_has_not(redis_server: RedisServer, pinged: Any) -> None:
     said = pinged(f"redis://127.0.0.1:{redis_server.port}/99")
     assert "has no database of that number" in said
+
+
+@pytest.mark.faults
+def test_tls_with_a_server_that_speaks_none(redis_server: RedisServer, pinged: Any) -> None:
+    """The handshake is not answered in time."""
+    said = pinged(f"rediss://127.0.0.1:{redis_server.port}/0?ssl_cert_reqs=none")
+    assert "does the server speak TLS on this port? For one that does not write redis://" in said
+
+
+def test_what_else_fails_in_a_handshake() -> None:
+    refused, expired = ConnectionError("refused"), ConnectionError("expired")
+    refused.__cause__ = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+    expired.__cause__ = ssl.SSLCertVerificationError(1, "certificate has expired")
+    assert "does the server speak TLS" in on_silence(refused)
+    assert "expired" == on_silence(expired)
 
 
 @pytest.mark.faults

@@ -7,11 +7,29 @@ from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, Value
+from django.db import connection, models
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    Exists,
+    F,
+    FilteredRelation,
+    Max,
+    OuterRef,
+    Prefetch,
+    Q,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Length, Lower
+from django.test.utils import isolate_apps, register_lookup
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 import ormcache
+from ormcache.models import CachedModel
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Article, Author, Category, Comment, Label, Tag
 
@@ -91,6 +109,44 @@ APART: dict[str, Callable[[int], Any]] = {
         v=Count("articles__editor", distinct=bool(n))
     ),
     "value": lambda n: Article.objects.order_by("pk").annotate(v=Value(n)),
+    "plain field": lambda n: Article.objects.filter(views=n),
+    "plain fields": lambda n: Article.objects.filter(title__in=[f"t{n}", "x"]),
+    "joined field": lambda n: Article.objects.filter(author__name=f"n{n}").order_by("pk"),
+    "beyond a unique field": lambda n: Author.objects.filter(slug__gt=f"s{n}").order_by("pk"),
+    "beyond a foreign key": lambda n: Article.objects.filter(author__gt=authors()[n]),
+    "annotated key": lambda n: Article.objects.annotate(v=F("author") + 0).filter(
+        v__lte=authors()[n].pk
+    ),
+    "annotated subquery": lambda n: Author.objects.annotate(v=first_article()).filter(v=keys()[n]),
+    "beyond a subquery": lambda n: Author.objects.annotate(v=first_article()).filter(
+        v__gt=keys()[n]
+    ),
+    "filter of an aggregate": lambda n: Author.objects.order_by("pk").annotate(
+        v=Count("articles", filter=Q(articles__views__gte=2 * n + 1))
+    ),
+    "beyond an aggregate": lambda n: Author.objects.annotate(v=Max("articles__views")).filter(
+        v__gt=3 + n
+    ),
+    "When": lambda n: Article.objects.order_by("pk").annotate(
+        v=Case(When(views__gt=n, then=1), default=0)
+    ),
+    "condition that is selected": lambda n: (
+        Article.objects.order_by("pk").annotate(v=Q(views__gt=n)).filter(Q(v=True) | Q(v=False))
+    ),
+    "condition of a join": lambda n: Author.objects.annotate(
+        seen=FilteredRelation("articles", condition=Q(articles__views__gt=3 + n))
+    ).filter(seen__isnull=False),
+    "range in a subquery": lambda n: Author.objects.filter(
+        pk__in=Article.objects.filter(views__gt=3 + n).values("author")
+    ),
+    "range in Exists": lambda n: Author.objects.filter(
+        Exists(Article.objects.filter(author=OuterRef("pk"), views__gt=3 + n))
+    ),
+    "range in a part": lambda n: Article.objects.filter(views__gt=3 + n).union(
+        Article.objects.filter(views=-1)
+    ),
+    "range against an expression": lambda n: Article.objects.filter(views__gt=Value(3 + n)),
+    "transformed": lambda n: Article.objects.filter(title__length__gt=n + 1),
 }
 SHAPES: dict[str, Callable[[Any], Any]] = {
     "rows": lambda queryset: [(each.pk, getattr(each, "v", 0)) for each in queryset],
@@ -112,16 +168,92 @@ def keys() -> list[int]:
     return [article.pk for article in articles_()]
 
 
+def first_article() -> Any:
+    own = Article.objects.filter(author=OuterRef("pk")).order_by("pk")
+    return Subquery(own.values("pk")[:1])
+
+
 def test_what_a_key_does_not_stand_for(articles: list[Article]) -> None:
-    mixed = set()
-    for name, queryset in APART.items():
+    with register_lookup(CharField, Length):
+        assert set() == mixed(APART)
+
+
+def mixed(pairs: dict[str, Callable[[int], Any]]) -> set[str]:
+    """Which of them are answered with a result of another query than the one that asks."""
+    found = set()
+    for name, queryset in pairs.items():
         for shape, read in SHAPES.items():
             for number in (0, 1, 0, 1):
                 with ormcache.bypass():
                     expected = read(queryset(number))
                 if expected != read(named(queryset(number))):
-                    mixed.add(f"{name}: {shape}")
-    assert set() == mixed
+                    found.add(f"{name}: {shape}")
+    return found
+
+
+@isolate_apps("tests.testapp")
+def test_columns_that_name_rows_together() -> None:
+    """Of unique constraints, of relations over plain columns and of the partitions one chose."""
+
+    class Firm(CachedModel):
+        code = models.IntegerField()
+        land = models.IntegerField()
+        name = models.CharField(max_length=5)
+        grade = models.IntegerField()
+
+        class Meta:
+            app_label = "testapp"
+            unique_together = [("code", "land")]
+            constraints = [models.UniqueConstraint(Lower("name").desc(), name="firm_name")]
+
+        class CacheMeta:
+            partitions = ["grade"]
+
+    class Clerk(CachedModel):
+        name = models.CharField(max_length=5)
+        firm_code = models.IntegerField()
+        firm_land = models.IntegerField()
+        firm = models.ForeignObject(
+            Firm,
+            models.CASCADE,
+            from_fields=["firm_code", "firm_land"],
+            to_fields=["code", "land"],
+            related_name="clerks",
+        )
+
+        class Meta:
+            app_label = "testapp"
+
+    def firm(number: int) -> Any:
+        return Firm.nocache.get(code=number)
+
+    pairs: dict[str, Callable[[int], Any]] = {
+        "unique together": lambda n: Firm.objects.filter(code=n, land=1),
+        "unique in an order": lambda n: Firm.objects.filter(code__gte=n, code__lte=n),
+        "unique expression": lambda n: Firm.objects.filter(name__range=(f"f{n}", f"f{n}")),
+        "partition": lambda n: Firm.objects.filter(grade__gte=n, grade__lte=n),
+        "related manager": lambda n: firm(n).clerks.all(),
+        "relation": lambda n: Clerk.objects.filter(firm=firm(n)),
+        "its columns": lambda n: Clerk.objects.filter(firm_code__range=(n, n), firm_land=1),
+    }
+    prefetched: Any = Prefetch("clerks", Clerk.objects.cache(key="of the firm"))
+    with connection.schema_editor() as editor:
+        editor.create_model(Firm)
+        editor.create_model(Clerk)
+    try:
+        for number in range(3):
+            Firm.objects.create(code=number, land=1, name=f"f{number}", grade=number)
+            for _ in range(number + 1):
+                Clerk.objects.create(name=f"c{number}", firm_code=number, firm_land=1)
+        assert set() == mixed(pairs)
+        for numbers in ([0, 1], [1, 2]):
+            firms: Any = Firm.objects.filter(code__in=numbers).order_by("code")
+            found = [len(each.clerks.all()) for each in firms.prefetch_related(prefetched)]
+            assert [number + 1 for number in numbers] == found
+    finally:
+        with connection.schema_editor() as editor:
+            editor.delete_model(Clerk)
+            editor.delete_model(Firm)
 
 
 @pytest.mark.parametrize("name", ["foreign key", "many keys", "related manager", "slice"])
@@ -146,15 +278,17 @@ def test_each_has_an_entry_of_its_own(
     "chosen",
     [
         lambda n: Article.objects.filter(views__gte=n),
-        lambda n: Article.objects.filter(views=n),
-        lambda n: Article.objects.filter(title__in=[f"t{n}", "x"]),
+        lambda n: Article.objects.filter(views__lt=2 + n),
+        lambda n: Article.objects.filter(views__range=(n, 9)),
         lambda n: Article.objects.filter(created__lte=timezone.now()),
-        lambda n: Article.objects.filter(author__name=f"n{n}"),
-        lambda n: Author.objects.filter(slug__gte=f"s{n}"),
+        lambda n: Article.objects.exclude(created__gt=timezone.now()),
+        lambda n: Article.objects.filter(Q(title__gt=f"t{n}") & ~Q(title="x")).order_by("pk"),
+        lambda n: Article.objects.filter(author__created__lte=timezone.now()),
+        lambda n: authors()[0].articles.filter(views__gte=n).order_by("pk"),
     ],
 )
 def test_what_a_key_stands_for(articles: list[Article], chosen: Callable[[int], Any]) -> None:
-    """Whatever other values the query has, the name answers."""
+    """The values a plain column is compared with by order: whatever they are, the name answers."""
     first = list(named(chosen(1)))
     assert first
     assert first == list(named(chosen(0)))

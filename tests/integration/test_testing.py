@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -116,6 +117,65 @@ def test_functions_coroutines_and_test_cases() -> None:
     assert (2, []) == (result.testsRun, result.failures + result.errors)
     assert 6 == len(set(seen))
     assert namespace() == seen[0]
+
+
+def test_a_decorator_without_parentheses() -> None:
+    """A class was dropped without a word, and with it all its tests."""
+    seen = [namespace()]
+
+    @isolated
+    def function() -> str:
+        seen.append(namespace())
+        return "its own"
+
+    @isolated
+    async def coroutine() -> None:
+        seen.append(namespace())
+
+    @isolated
+    class Case(SimpleTestCase):
+        def test_one(self) -> None:
+            seen.append(namespace())
+
+    class Method(SimpleTestCase):
+        @isolated
+        def test_two(self) -> None:
+            seen.append(namespace())
+            raise AssertionError("seen")
+
+    assert ("its own", "function") == (function(), function.__name__)
+    asyncio.run(coroutine())
+    result: Any = unittest.TestResult()
+    for case in (Case, Method):
+        unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
+    assert (2, 1, []) == (result.testsRun, len(result.failures), result.errors)
+    assert 5 == len(set(seen))
+    assert namespace() == seen[0]
+
+
+class Plain:
+    pass
+
+
+def steps() -> Any:
+    yield
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((False,), "not False. To switch the cache write isolated(enabled=False)."),
+        ((None,), "takes a function or a class of unittest.TestCase, not None"),
+        (("name",), "isolated(enabled=False)"),
+        ((Plain,), "takes a function or a class of unittest.TestCase, not <class"),
+        ((steps,), "the generator steps. Write with isolated(): in it."),
+        ((len, len), "takes one function or class, not 2 arguments"),
+    ],
+)
+def test_what_it_cannot_decorate(given: Any, said: str) -> None:
+    wrong: Any = isolated
+    with pytest.raises(TypeError, match=re.escape(said)):
+        wrong(*given)
 
 
 TESTS = """

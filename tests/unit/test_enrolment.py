@@ -141,6 +141,7 @@ def test_uncached_models_that_foreign_keys_lead_to_are_named_once() -> None:
         assert "ormcache.W005" == found.id
         assert "Foreign keys lead to it (auth.Permission.content_type" in found.msg
         assert 'Add "contenttypes.ContentType": {} to ORMCACHE["MODELS"]' in str(found.hint)
+        assert "or derive it from CachedModel" in str(found.hint)
     quiet: Any
     for quiet in ({}, None):
         with chosen({"auth.Permission": {}, "contenttypes.*": quiet}):

@@ -51,6 +51,8 @@ def test_right_options(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "check", "text"),
     [
+        ({"ttl": 5}, "E005", 'CacheMeta.ttl is not a known option. Did you mean "timeout"?'),
+        ({"expires": 5}, "E005", 'Did you mean "timeout"?'),
         ({"timout": 5}, "E005", 'CacheMeta.timout is not a known option. Did you mean "timeout"?'),
         ({"timeout": -5}, "E005", "CacheMeta.timeout must be above 0 and at most"),
         ({"lists": 1}, "E005", "CacheMeta.lists must be True or False, not 1."),

@@ -154,7 +154,6 @@ OTHERS = {
         COMMIT PREPARED 'x'
         PREPARE TRANSACTION 'x'
         XA COMMIT 'x'
-        SET SESSION autocommit = 1
         BEGIN; COMMIT
         """,
     Kind.ROLLBACK: """
@@ -173,6 +172,7 @@ OTHERS = {
         SET statement_timeout = 5
         SET x = 'UPDATE t'
         SET SQL_AUTO_IS_NULL = 0
+        SET SESSION autocommit = 1
         SET CONSTRAINTS ALL IMMEDIATE
         RESET work_mem
         PRAGMA foreign_keys = ON
@@ -221,7 +221,43 @@ def test_changes_of_the_schema(sql: str) -> None:
     ("kind", "sql"), [(kind, sql.strip()) for kind, text in OTHERS.items() for sql in cases(text)]
 )
 def test_neither_read_nor_write(kind: Kind, sql: str) -> None:
-    assert sqltext.Statement(kind) == replace(parse(sql), commits=False)
+    assert sqltext.Statement(kind) == replace(parse(sql), commits=False, is_sure=True)
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_sure"),
+    [
+        ("BEGIN", True),
+        ("COMMIT; -- done", True),
+        ("SET a = 1; SET b = 2", True),
+        ("SET a = 'it\\'s'", True),
+        ("/*!50000 BEGIN */", False),
+        ("SET a = 1; BEGIN", False),
+        ("SET a = 'it\\'s'; COMMIT", False),
+        ("SET a = 1; SET autocommit = 1", False),
+    ],
+)
+def test_what_a_text_says_of_transactions(sql: str, is_sure: bool) -> None:
+    assert parse(sql).is_sure is is_sure
+
+
+@pytest.mark.parametrize(
+    ("sql", "chains"),
+    [
+        ("COMMIT AND CHAIN", True),
+        ("ROLLBACK WORK AND CHAIN", True),
+        ("COMMIT AND NO CHAIN", False),
+        ("COMMIT -- no CHAIN", False),
+        ("ROLLBACK /* AND CHAIN */", False),
+    ],
+)
+def test_a_chain(sql: str, chains: bool) -> None:
+    assert parse(sql).chains is chains
+
+
+def test_a_second_statement_of_a_text_read_differently() -> None:
+    """It may be a string, and may be a COMMIT."""
+    assert parse(r"SELECT 'it\'s'; COMMIT").kind is Kind.SESSION
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ class Command(BaseCommand):
         kind = "thread" if traffic.threads or traffic.members == 1 else "process"
         for line in report.lines(tally, _setting(traffic, url), f"another {kind}", wall):
             self.stdout.write(line)
+        for line in report.why_slower(traffic.threads):
+            self.stdout.write(line)
         if tally.differences:
             raise CommandError("the site does not show what the database holds")
 
