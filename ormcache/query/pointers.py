@@ -265,6 +265,9 @@ class _Loaded:
 
 def loaded_attnames(schema: Schema, query: Any) -> tuple[str, ...]:
     """The attributes a query loads: all, or what ``only`` and ``defer`` leave."""
+    if not query.default_cols:
+        # Of ``queryset & queryset.values(…)``: instances of the columns of the latter.
+        raise Uncacheable("it makes instances of columns selected by hand")
     names, deferring = query.deferred_loading
     if not names:
         # Also of only(): whoever names nothing loads all.
@@ -275,10 +278,12 @@ def loaded_attnames(schema: Schema, query: Any) -> tuple[str, ...]:
         raise Uncacheable("it defers fields of related models")
     if unknown:
         raise Uncacheable(f"only() or defer() names {min(unknown)!r}, which is no column")
+    key = schema.model._meta.pk
     loaded = []
     for field in fields:
         named = field.name in names or field.attname in names
-        if field.primary_key or named != deferring:
+        # Only the model's own key is always loaded, not that of a parent.
+        if field is key or named != deferring:
             loaded.append(field.attname)
     return tuple(loaded)
 
