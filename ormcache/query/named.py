@@ -118,5 +118,7 @@ def _is_bare(queryset: Any) -> bool:
 
 
 def _is_key(pk: Any, table: Table) -> bool:
-    """Whether a value names a row as it stands: of the key's type, and not beyond any column."""
-    return type(pk) is table.pk_type and (type(pk) is not int or -(2**63) <= pk < 2**63)
+    """Whether a value names a row as it stands: of the key's type, and not beyond its column."""
+    return type(pk) is table.pk_type and (
+        type(pk) is not int or table.lowest_pk <= pk <= table.highest_pk
+    )
