@@ -79,6 +79,7 @@ class Pointers:
             # Each level would be a query of its own where Django needs one.
             counters["bypassed"] += 1
             return self._plain()
+        loaded: _Loaded | None = None
         try:
             wanted = Wanted(self.schema, sorted(dict.fromkeys(pks)))
             read_rows([wanted], self._using)
@@ -87,16 +88,16 @@ class Pointers:
         except Exception as error:
             if not isinstance(error, Vanished):
                 count_uncached(error, self._queryset.model)
-            return self._plain()
-        return self._instances(loaded)
+        # Not where the error was handled: what Django raises would have it as its context.
+        return self._plain() if loaded is None else self._instances(loaded)
 
     def by_list(self) -> list[Any]:
         """The instances a list entry points at, or, when there is none, those of the database."""
+        entry = loaded = None
         try:
             entry, loaded = self._look()
         except Exception as error:
             count_uncached(error, self._queryset.model)
-            return self._plain()
         if loaded is not None:
             counters["sql_saved"] += 1
             return self._instances(loaded)
