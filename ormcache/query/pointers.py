@@ -74,11 +74,11 @@ class Pointers:
         own = [table.name for table in self.schema.tables]
         if not state.sight.may_read([*own, *tables_of(self.branches)]):
             count_refused(state.sight.reason)
-            return self._plain()
+            return self._by_key()
         if state.pending is not None and self._is_written(pks, state.pending.tables):
             # Each level would be a query of its own where Django needs one.
             counters["bypassed"] += 1
-            return self._plain()
+            return self._by_key()
         loaded: _Loaded | None = None
         try:
             wanted = Wanted(self.schema, sorted(dict.fromkeys(pks)))
@@ -89,7 +89,7 @@ class Pointers:
             if not isinstance(error, Vanished):
                 count_uncached(error, self._queryset.model)
         # Not where the error was handled: what Django raises would have it as its context.
-        return self._plain() if loaded is None else self._instances(loaded)
+        return self._by_key() if loaded is None else self._instances(loaded)
 
     def by_list(self) -> list[Any]:
         """The instances a list entry points at, or, when there is none, those of the database."""
@@ -197,6 +197,15 @@ class Pointers:
     def _plain(self) -> list[Any]:
         """What Django would do, on the database that a fill reads: a copy of it may lag behind."""
         return list(ModelIterable(self._queryset._on(self._using)))
+
+    def _by_key(self) -> list[Any]:
+        """What Django would do, in the order in which a hit gives rows that are named by key:
+        pages of one process must not mix two orders."""
+        asked = Asked(self._queryset, self._using, (), ())
+        instances = asked.instances()
+        pks, *_ = asked.pointers()
+        places = sorted(range(len(pks)), key=pks.__getitem__)
+        return [instances[place] for place in places]
 
     def _select(self, queryset: Any) -> Pointed:
         """Primary keys and the other columns an entry holds: annotations, stored pointers."""

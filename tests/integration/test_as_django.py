@@ -21,6 +21,8 @@ import ormcache
 from ormcache import modelset, runtime
 from ormcache.exceptions import Uncacheable
 from ormcache.models import CachedModel
+from ormcache.query import pointers
+from ormcache.query.related import Vanished
 from ormcache.schema import schema_of
 from ormcache.writes import watched
 from ormcache.writes.hooks import state_of
@@ -93,6 +95,44 @@ def test_a_list_without_an_order_comes_as_the_database_gives_it() -> None:
         with ormcache.bypass():
             expected = read()
         assert [expected] * 3 == [read(), read(), read()]
+
+
+def test_rows_named_by_key_come_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of their keys. The database gave them in its own, of PostgreSQL that of the last
+    writes, wherever it was asked in place of the cache."""
+    for number in range(6):
+        Author.objects.create(name="n", slug=f"s{number}")
+    for slug in ("s0", "s2"):
+        Author.nocache.filter(slug=slug).update(name="moved")
+    keys = sorted(Author.nocache.values_list("pk", flat=True))
+    reads: list[Callable[[], list[int]]] = [
+        lambda: [each.pk for each in Author.objects.filter(pk__in=keys[::-1])],
+        lambda: [each.pk for each in Author.objects.filter(pk__in=keys).only("slug")],
+        lambda: list(Author.objects.in_bulk(keys[::-1])),
+    ]
+
+    def found() -> list[list[int]]:
+        return [read() for read in reads]
+
+    assert [keys] * 3 == found()
+    assert [keys] * 3 == found()
+    with transaction.atomic():
+        Author.objects.filter(pk=keys[1]).update(name="written")
+        assert [keys] * 3 == found()
+    assert [keys] * 3 == found()
+    with connection.execute_wrapper(lambda execute, *args: execute(*args)):
+        assert [keys] * 3 == found()
+
+    def fails(*args: Any) -> Any:
+        raise Vanished
+
+    monkeypatch.setattr(pointers, "read_rows", fails)
+    assert [keys] * 3 == found()
+    monkeypatch.undo()
+    keys = []
+    with transaction.atomic():
+        Author.objects.all().delete()
+        assert [keys] * 3 == found()
 
 
 def test_what_a_miss_stores_is_what_the_sql_gave(
