@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from ormcache.writes.noting import Announcement
 from ormcache.writes.pending import Pending
 from ormcache.writes.results import until_read
 from ormcache.writes.returning import Returning
+from ormcache.writes.savepoints import Savepoints, of_django
 from ormcache.writes.sight import Sight
 from ormcache.writes.unseen import Unseen
 from ormcache.writes.watched import watched_tables
@@ -59,6 +60,7 @@ class ConnectionState:
         "cursors",
         "pending",
         "returning",
+        "savepoints",
         "sight",
         "statements",
         "unfinished",
@@ -82,6 +84,8 @@ class ConnectionState:
         """Statements compiled for this connection, by whoever compiles them."""
         self.sight = Sight(connection)
         """What the connection sees, and whether the cache may speak for it."""
+        self.savepoints = Savepoints()
+        """Those of the running transaction."""
         self.forget()
 
     def forget(self) -> None:
@@ -89,6 +93,7 @@ class ConnectionState:
         out one that was changed before."""
         driver = self.connection.connection
         self.pending: Pending | None = None
+        self.savepoints.clear()
         self.sight.forget()
         self.unseen = Unseen()
         self._committing: Invalidation | None = None
@@ -154,6 +159,7 @@ class ConnectionState:
         if self._is_django_in_transaction or not drivers.is_idle(self.connection):
             return
         pending, self.pending = self.pending, None
+        self.savepoints.clear()
         self._raw_transaction = False
         if pending is not None and pending.tables:
             self.unseen.keep(Invalidation(self.label, self.connection), pending)
@@ -162,7 +168,7 @@ class ConnectionState:
     def writes(self) -> Pending:
         """The writes of the running transaction, to be added to."""
         if self.pending is None:
-            self.pending = Pending()
+            self.pending = Pending(self.savepoints)
         return self.pending
 
     def may_fill(self, tables: list[str]) -> bool:
@@ -277,6 +283,7 @@ class ConnectionState:
         """The outcome is known, a rollback perhaps: release the marks."""
         self.sight.ends()
         pending, self.pending = self.pending, None
+        self.savepoints.clear()
         committing, self._committing = self._committing, None
         if self.connection.connection is not None and self._is_pipelined:
             # COMMIT was sent, and that is all.
@@ -287,6 +294,36 @@ class ConnectionState:
             committing.release(committed=committed)
         if self.unseen:
             self.unseen.release(committed=committed)
+
+    def savepoint(self, text: str, run: Callable[[], Any]) -> Any:
+        """Around a statement about a savepoint: see ``savepoints``."""
+        verb, name = of_django(text)
+        if verb == "SAVEPOINT":
+            self.savepoints.before(name, is_kept=self._keeps_savepoints)
+        result = run()
+        if verb == "SAVEPOINT":
+            self.savepoints.begun(name)
+        elif verb.startswith("RELEASE"):
+            self.savepoints.released(name)
+        elif verb and self.pending is not None and self._keeps_savepoints:
+            tables = self.savepoints.returned(name, self.pending.tables)
+            # At once, or not at all.
+            self.pending.tables = tables
+            self.savepoints.settled(name)
+            if not tables:
+                self.pending = None
+        return result
+
+    @property
+    def _keeps_savepoints(self) -> bool:
+        connection = self.connection
+        return (
+            connection.vendor in ("postgresql", "sqlite")
+            and connection.in_atomic_block
+            and connection.commit_on_exit
+            and self.announcement is None
+            and not self._is_pipelined
+        )
 
     @property
     def _is_pipelined(self) -> bool:
@@ -311,6 +348,7 @@ class ConnectionState:
             self._raw_transaction = bool(driver.info.transaction_status)
         if not self.in_transaction:
             self.pending = None
+            self.savepoints.clear()
 
     def end_raw(self) -> None:
         self._raw_transaction = False
