@@ -149,12 +149,13 @@ def in_one(*writes: Write) -> Write:
 
 
 def undone(write: Write) -> Write:
-    """In a savepoint that is rolled back."""
+    """In a savepoint that is rolled back. It is not Django's own, so it stays noted."""
 
     def undo() -> None:
-        with transaction.atomic():
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SAVEPOINT own")
             write()
-            transaction.set_rollback(True)
+            cursor.execute("ROLLBACK TO SAVEPOINT own")
 
     return undo
 
