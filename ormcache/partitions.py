@@ -31,6 +31,7 @@ _EXACT_INTEGERS = {
     models.SmallAutoField,
     models.SmallIntegerField,
 }
+_WIDEST = -(2**63), 2**63 - 1
 _PLAIN_PRE_SAVES = {models.Field.pre_save}
 
 
@@ -127,8 +128,9 @@ def partition_kind(item: Any) -> type | None:
 
 
 def integer_range(field: Any) -> tuple[int, int]:
-    """The least and the greatest number of an integer field."""
-    return BaseDatabaseOperations.integer_field_ranges[field.get_internal_type()]
+    """The least and the greatest number of an integer field; of one that Django does not know,
+    those of the widest column."""
+    return BaseDatabaseOperations.integer_field_ranges.get(field.get_internal_type(), _WIDEST)
 
 
 def final_target(field: Any) -> Any:

@@ -24,7 +24,7 @@ from ormcache.digest import code_digest, field_digest
 from ormcache.exceptions import Uncacheable, Unrepresentable
 from ormcache.modelset import forget_with_models, version
 from ormcache.options import enrolment_of
-from ormcache.partitions import TEXTS, Roster, final_target, partitions, roster
+from ormcache.partitions import TEXTS, Roster, final_target, integer_range, partitions, roster
 
 T = TypeVar("T")
 
@@ -48,6 +48,9 @@ class Table:
     pk: Any
     pk_column: str
     pk_type: type
+    lowest_pk: int
+    highest_pk: int
+    """Of integers, those the column can hold: for any other Django asks nothing."""
     positions: dict[str, int]
     generated: frozenset[str]
     roster: Roster
@@ -190,15 +193,20 @@ def _make_table(model: type[models.Model]) -> Table:
     # A row holds what a registered field loads, and what any other is given.
     shape += [field_digest(item) for item in fields if any(map(is_registered, type(item).__mro__))]
     found = tuple(partitions(model, fields))
+    key = final_target(pk)
+    pk_type = _pk_type(model)
+    lowest, highest = integer_range(key) if pk_type is int else (0, 0)
     return Table(
         name=meta.db_table,
         model=model,
         fields=fields,
         codec=codec,
         fingerprint=hashlib.blake2b("\n".join(shape).encode(), digest_size=8).digest(),
-        pk=final_target(pk),
+        pk=key,
         pk_column=pk.column,
-        pk_type=_pk_type(model),
+        pk_type=pk_type,
+        lowest_pk=lowest,
+        highest_pk=highest,
         positions={item.column: i for i, item in enumerate(fields)},
         generated=frozenset(item.column for item in fields if item.generated),
         roster=roster(found),

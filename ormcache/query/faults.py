@@ -11,6 +11,7 @@ import logging
 import os
 import traceback
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error
 
 from ormcache import interrupts
@@ -25,17 +26,21 @@ MOST_KINDS = 100
 are_raised = bool(os.environ.get("ORMCACHE_RAISE_FAULTS"))
 """Whether such errors reach the caller, as in the project's own tests."""
 
+_OF_USER = (Error, ConfigError, SynchronousOnlyOperation)
+# Where Django opens connections and runs statements; what they give is read elsewhere.
+_SENDERS = frozenset({"django.db.backends.base.base", "django.db.backends.utils"})
+
 _logged: set[tuple[type, str]] = set()
 
 
 def note(error: Exception) -> None:
     """Count an error that the work of the cache was stopped by, and log the first of its kind.
 
-    Raises it again if it is the user's to see: of the database, of the setting, or a time limit.
-    To be called where the error is handled.
+    Raises it again if it is the user's to see: of the database, of a statement that could not be
+    sent, of the setting, or a time limit. To be called where the error is handled.
     """
     interrupts.pass_on(error)
-    if are_raised or isinstance(error, Error | ConfigError):
+    if are_raised or isinstance(error, _OF_USER) or _is_of_statement(error):
         raise error
     counters["analysis_error"] += 1
     kind = (type(error), _place(error))
@@ -44,6 +49,13 @@ def note(error: Exception) -> None:
         logger.exception(
             "ormcache.analysis.failed: the query went to the database, and so will others like it"
         )
+
+
+def _is_of_statement(error: Exception) -> bool:
+    """Whether it was raised on the way of a statement to the database, by a driver that cannot
+    encode a value, say, or by whoever forbids statements. Sent again it would fail again."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") in _SENDERS for frame in frames)
 
 
 def _place(error: Exception) -> str:

@@ -288,6 +288,8 @@ def _combined(query: Any, out: list[Token], values: list[Any]) -> None:
             raise Uncacheable(f"{query.combinator}() of different models")
         if part.deferred_loading != query.deferred_loading:
             raise Uncacheable(f"{query.combinator}() of differently deferred fields")
+        if query.default_cols and not part.default_cols:
+            raise Uncacheable(f"{query.combinator}() with columns selected by hand")
         _query(part, out, values)
 
 

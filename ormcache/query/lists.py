@@ -312,16 +312,21 @@ def read_data(
     ``walked`` is the query's structure, its values and the query itself; ``run`` asks the
     database. What cannot be cached is asked there every time. ``is_valid``: as of ``fetch``.
     """
+    entry: ListEntry | None = None
+    found = MISSING
     try:
         structure, values, query = walked
         entry = ListEntry(queryset, kind, structure, values, query, using)
-        is_dirty = entry.is_dirty
-        found = MISSING if is_dirty else entry.fetch(is_valid)
+        if entry.is_dirty:
+            counters["bypassed"] += 1
+            entry = None
+        else:
+            found = entry.fetch(is_valid)
     except Exception as error:
         count_uncached(error, queryset.model)
-        return run()
-    if is_dirty:
-        counters["bypassed"] += 1
+        entry = None
+    if entry is None:
+        # Not where the error was handled: what Django raises would have it as its context.
         return run()
     if found is not MISSING:
         counters["sql_saved"] += 1

@@ -20,7 +20,7 @@ from ormcache.writes.watched import schema_or_none
 MOST_NAMED = 10_000
 """Rows named by one query; for more the database is no slower."""
 
-_ALL_LOADED = (frozenset[str](), True)
+_ALL_LOADED = Query.deferred_loading
 
 
 def named_pk(queryset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -106,7 +106,11 @@ def _is_bare(queryset: Any) -> bool:
         or query.distinct
         or query.select_for_update
         or query.group_by is not None
-        or query.deferred_loading != _ALL_LOADED
+        or not query.default_cols
+        or (
+            query.deferred_loading is not _ALL_LOADED  # Comparing takes longer.
+            and query.deferred_loading != _ALL_LOADED
+        )
         or queryset._prefetch_related_lookups
         or queryset._known_related_objects
         or queryset._cache_options is not PLAIN_OPTIONS
@@ -114,5 +118,7 @@ def _is_bare(queryset: Any) -> bool:
 
 
 def _is_key(pk: Any, table: Table) -> bool:
-    """Whether a value names a row as it stands: of the key's type, and not beyond any column."""
-    return type(pk) is table.pk_type and (type(pk) is not int or -(2**63) <= pk < 2**63)
+    """Whether a value names a row as it stands: of the key's type, and not beyond its column."""
+    return type(pk) is table.pk_type and (
+        type(pk) is not int or table.lowest_pk <= pk <= table.highest_pk
+    )

@@ -73,11 +73,12 @@ class Pointers:
         own = [table.name for table in self.schema.tables]
         if not state.sight.may_read([*own, *tables_of(self.branches)]):
             count_refused(state.sight.reason)
-            return self._plain()
+            return self._by_key()
         if state.pending is not None and self._is_written(pks, state.pending.tables):
             # Each level would be a query of its own where Django needs one.
             counters["bypassed"] += 1
-            return self._plain()
+            return self._by_key()
+        loaded: _Loaded | None = None
         try:
             wanted = Wanted(self.schema, sorted(dict.fromkeys(pks)))
             read_rows([wanted], self._using)
@@ -86,16 +87,16 @@ class Pointers:
         except Exception as error:
             if not isinstance(error, Vanished):
                 count_uncached(error, self._queryset.model)
-            return self._plain()
-        return self._instances(loaded)
+        # Not where the error was handled: what Django raises would have it as its context.
+        return self._by_key() if loaded is None else self._instances(loaded)
 
     def by_list(self) -> list[Any]:
         """The instances a list entry points at, or, when there is none, those of the database."""
+        entry = loaded = None
         try:
             entry, loaded = self._look()
         except Exception as error:
             count_uncached(error, self._queryset.model)
-            return self._plain()
         if loaded is not None:
             counters["sql_saved"] += 1
             return self._instances(loaded)
@@ -173,6 +174,15 @@ class Pointers:
         """What Django would do, on the database that a fill reads: a copy of it may lag behind."""
         return list(ModelIterable(self._queryset._on(self._using)))
 
+    def _by_key(self) -> list[Any]:
+        """What Django would do, in the order in which a hit gives rows that are named by key:
+        pages of one process must not mix two orders."""
+        asked = Asked(self._queryset, self._using, (), ())
+        instances = asked.instances()
+        pks, *_ = asked.pointers()
+        places = sorted(range(len(pks)), key=pks.__getitem__)
+        return [instances[place] for place in places]
+
     def _load(self, pks: list[Any], columns: list[list[Any]]) -> _Loaded:
         wanted = Wanted(self.schema, list(dict.fromkeys(pks)))
         if pks:
@@ -229,6 +239,9 @@ class _Loaded:
 
 def loaded_attnames(schema: Schema, query: Any) -> tuple[str, ...]:
     """The attributes a query loads: all, or what ``only`` and ``defer`` leave."""
+    if not query.default_cols:
+        # Of ``queryset & queryset.values(…)``: instances of the columns of the latter.
+        raise Uncacheable("it makes instances of columns selected by hand")
     names, deferring = query.deferred_loading
     if not names:
         # Also of only(): whoever names nothing loads all.
@@ -239,10 +252,12 @@ def loaded_attnames(schema: Schema, query: Any) -> tuple[str, ...]:
         raise Uncacheable("it defers fields of related models")
     if unknown:
         raise Uncacheable(f"only() or defer() names {min(unknown)!r}, which is no column")
+    key = schema.model._meta.pk
     loaded = []
     for field in fields:
         named = field.name in names or field.attname in names
-        if field.primary_key or named != deferring:
+        # Only the model's own key is always loaded, not that of a parent.
+        if field is key or named != deferring:
             loaded.append(field.attname)
     return tuple(loaded)
 

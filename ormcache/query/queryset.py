@@ -174,6 +174,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
         if connection is None or not (args or kwargs):
             return run(*args, **kwargs)
         args, kwargs = ordered_arguments(args, kwargs)
+        walked: Any = None
         try:
             self._check("aggregate")
             # As in Django, where a positional expression takes the place of its namesake.
@@ -184,6 +185,7 @@ class CachedQuerySet(QuerySet[_M, _M]):
             # Django says best what is wrong with the expressions.
             if isinstance(error, Uncacheable):
                 count_uncached(error, self.model)
+        if walked is None:
             return run(*args, **kwargs)
         primary = connection.alias
         found: dict[str, Any] = read_data(

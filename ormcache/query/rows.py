@@ -44,6 +44,7 @@ def read_row(schema: Schema, pk: Any, connection: Any) -> Row | None:
     ):
         cache = runtime.current()
         keys = cache.keys(state.label, table.name)
+        found: Rows | None = None
         try:
             belief = trust_in(state)
             found = cache.reader.read_row(keys.generation, table.fingerprint, keys.row(pk))
@@ -56,9 +57,12 @@ def read_row(schema: Schema, pk: Any, connection: Any) -> Row | None:
                 return row
         except StoreError:
             counters["store_error"] += 1
-            return select(schema, [pk], using).get(pk)
+            found = None
         except Corrupt:
             counters["corrupt"] += 1
+        if found is None:
+            # Not where the error was handled: that of the SQL would have it as its context.
+            return select(schema, [pk], using).get(pk)
         wanted = Wanted(schema, [pk])
         _refill([(wanted, [pk], [found])], state, using, sight.token)
         return wanted.rows.get(pk)
@@ -84,12 +88,15 @@ def read_rows(wanted: Sequence[Wanted], using: str) -> None:
     if not cached:
         return
     token = sight.token
+    is_read = False
     try:
         belief = trust_in(state)
         runtime.current().reader.read_rows([rows for _, _, groups in cached for rows in groups])
         belief.confirm()
+        is_read = True
     except StoreError:
         counters["store_error"] += 1
+    if not is_read:
         for each, pks, _ in cached:
             each.rows.update(select(each.schema, pks, using))
         return

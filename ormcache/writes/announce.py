@@ -263,7 +263,9 @@ def _invalidate_now(targets: Sequence[tuple[str, Table | None, Any]], using: str
     for name, table, note in targets:
         note(now.table(name, table))
         if state.in_transaction:
-            note(state.writes().table(name, table))
+            # Written whenever it was: no savepoint takes it back.
+            for writes in state.writes().lasting(name, table):
+                note(writes)
     counters["invalidate"] += 1
     invalidation = Invalidation(state.label, state.connection)
     invalidation.mark_done(now, in_transaction=state.in_transaction)

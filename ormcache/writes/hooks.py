@@ -191,7 +191,8 @@ def _model_appears(sender: type[models.Model], **kwargs: Any) -> None:
         state.statements.clear()
         if state.in_transaction and not sender._meta.proxy:
             # It may have written to the table before anybody watched it.
-            state.writes().table(sender._meta.db_table, None).write_all()
+            for writes in state.writes().lasting(sender._meta.db_table, None):
+                writes.write_all()
 
 
 def _after_fork() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from ormcache.schema import Table
+
+if TYPE_CHECKING:
+    from ormcache.writes.savepoints import Savepoints
 
 MOST_ROWS = 1000
 """Rows of one table a transaction names one by one; beyond it the whole table is invalidated."""
@@ -20,8 +23,8 @@ savepoint."""
 
 @dataclass(slots=True)
 class TableWrites:
-    """The writes to one table. Everything only ever grows: a savepoint that is rolled back
-    leaves what it wrote noted, which invalidates too much but never too little."""
+    """The writes to one table. Everything only ever grows; where a savepoint that is rolled back
+    leaves what it wrote noted, that invalidates too much but never too little."""
 
     table: Table | None
     """``None`` for the table of a model that is not cached: only "something changed" is known."""
@@ -93,6 +96,16 @@ class TableWrites:
         self.inserted.clear()
         self.partitions.clear()
 
+    def copy(self) -> TableWrites:
+        """The rows that were written so far. The values of each are shared, and go on growing."""
+        return replace(
+            self,
+            rows=self.rows.copy(),
+            deleted=self.deleted.copy(),
+            inserted=self.inserted.copy(),
+            partitions=self.partitions.copy(),
+        )
+
     def _is_full(self) -> bool:
         return len(self.rows) + len(self.inserted) >= MOST_ROWS
 
@@ -100,15 +113,22 @@ class TableWrites:
 class Pending:
     """The writes of one transaction."""
 
-    __slots__ = ("tables",)
+    __slots__ = ("_savepoints", "tables")
 
-    def __init__(self) -> None:
+    def __init__(self, savepoints: Savepoints | None = None) -> None:
         self.tables: dict[str, TableWrites] = {}
+        self._savepoints = savepoints
 
     def table(self, name: str, table: Table | None) -> TableWrites:
         """The writes to a table, to be added to."""
-        try:
-            return self.tables[name]
-        except KeyError:
-            made = self.tables[name] = TableWrites(table)
-            return made
+        found = self.tables.get(name)
+        if self._savepoints is not None:
+            self._savepoints.keep(name, found)
+        if found is None:
+            found = self.tables[name] = TableWrites(table)
+        return found
+
+    def lasting(self, name: str, table: Table | None) -> list[TableWrites]:
+        """The same for what no savepoint takes back: all of them are to be added to."""
+        own = self.table(name, table)
+        return [own] if self._savepoints is None else [own, *self._savepoints.kept(name, table)]

@@ -171,7 +171,7 @@ class Watch:
         # Django begins the transaction of an atomic block, but not with autocommit switched off.
         begun = state.connection.in_atomic_block and state.connection.commit_on_exit
         if state.connection.vendor != "sqlite" or begun:
-            return run()
+            return state.savepoint(text, run)
         # SQLite begins a transaction with the first SAVEPOINT and commits it with its RELEASE.
         if text.lstrip()[:7].upper() == "RELEASE":
             state.before_commit()

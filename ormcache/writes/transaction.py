@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from ormcache.writes.noting import Announcement
 from ormcache.writes.pending import Pending
 from ormcache.writes.results import until_read
 from ormcache.writes.returning import Returning
+from ormcache.writes.savepoints import Savepoints, of_django
 from ormcache.writes.sight import Sight
 from ormcache.writes.sqlends import left_by
 from ormcache.writes.unseen import Unseen
@@ -60,6 +61,7 @@ class ConnectionState:
         "cursors",
         "pending",
         "returning",
+        "savepoints",
         "sight",
         "statements",
         "unfinished",
@@ -83,6 +85,8 @@ class ConnectionState:
         """Statements compiled for this connection, by whoever compiles them."""
         self.sight = Sight(connection)
         """What the connection sees, and whether the cache may speak for it."""
+        self.savepoints = Savepoints()
+        """Those of the running transaction."""
         self.forget()
 
     def forget(self) -> None:
@@ -90,6 +94,7 @@ class ConnectionState:
         out one that was changed before."""
         driver = self.connection.connection
         self.pending: Pending | None = None
+        self.savepoints.clear()
         self.sight.forget()
         self.unseen = Unseen()
         self._committing: Invalidation | None = None
@@ -155,6 +160,7 @@ class ConnectionState:
         if self._is_django_in_transaction or not drivers.is_idle(self.connection):
             return
         pending, self.pending = self.pending, None
+        self.savepoints.clear()
         self._raw_transaction = False
         if pending is not None and pending.tables:
             self.unseen.keep(Invalidation(self.label, self.connection), pending)
@@ -163,7 +169,7 @@ class ConnectionState:
     def writes(self) -> Pending:
         """The writes of the running transaction, to be added to."""
         if self.pending is None:
-            self.pending = Pending()
+            self.pending = Pending(self.savepoints)
         return self.pending
 
     def may_fill(self, tables: list[str]) -> bool:
@@ -282,6 +288,7 @@ class ConnectionState:
         """The outcome is known, a rollback perhaps: release the marks."""
         self.sight.ends()
         pending, self.pending = self.pending, None
+        self.savepoints.clear()
         committing, self._committing = self._committing, None
         if self.connection.connection is not None and self._is_pipelined:
             # COMMIT was sent, and that is all.
@@ -292,6 +299,36 @@ class ConnectionState:
             committing.release(committed=committed)
         if self.unseen:
             self.unseen.release(committed=committed)
+
+    def savepoint(self, text: str, run: Callable[[], Any]) -> Any:
+        """Around a statement about a savepoint: see ``savepoints``."""
+        verb, name = of_django(text)
+        if verb == "SAVEPOINT":
+            self.savepoints.before(name, is_kept=self._keeps_savepoints)
+        result = run()
+        if verb == "SAVEPOINT":
+            self.savepoints.begun(name)
+        elif verb.startswith("RELEASE"):
+            self.savepoints.released(name)
+        elif verb and self.pending is not None and self._keeps_savepoints:
+            tables = self.savepoints.returned(name, self.pending.tables)
+            # At once, or not at all.
+            self.pending.tables = tables
+            self.savepoints.settled(name)
+            if not tables:
+                self.pending = None
+        return result
+
+    @property
+    def _keeps_savepoints(self) -> bool:
+        connection = self.connection
+        return (
+            connection.vendor in ("postgresql", "sqlite")
+            and connection.in_atomic_block
+            and connection.commit_on_exit
+            and self.announcement is None
+            and not self._is_pipelined
+        )
 
     @property
     def _is_pipelined(self) -> bool:
@@ -316,6 +353,7 @@ class ConnectionState:
             self._raw_transaction = bool(driver.info.transaction_status)
         if not self.in_transaction:
             self.pending = None
+            self.savepoints.clear()
 
     def end_raw(self) -> None:
         """What began through a cursor is over, or may be: the driver is believed from now on."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, models, transaction
-from django.db.models import Count, F, Prefetch
+from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db.models import Count, F, Q
 from django.db.models.signals import post_init, pre_init
 from django.test.utils import CaptureQueriesContext, isolate_apps
 from pytest_django import DjangoAssertNumQueries
@@ -19,16 +21,16 @@ import ormcache
 from ormcache import modelset, runtime
 from ormcache.exceptions import Uncacheable
 from ormcache.models import CachedModel
-from ormcache.query import asked, dependencies, faults, fingerprint, lists, pointers, related
+from ormcache.query import pointers
+from ormcache.query.related import Vanished
 from ormcache.schema import schema_of
-from ormcache.stats import counters
 from ormcache.writes import watched
 from ormcache.writes.hooks import state_of
 from tests.integration.matrix.reads import READS
 from tests.integration.matrix.values import evaluate
 from tests.integration.matrix.world import build
 from tests.plugins.redis_server import RedisServer
-from tests.testapp.models import Article, Author, Comment, Note, Profile, Tag
+from tests.testapp.models import Article, Author, Note, Profile, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,13 +42,6 @@ _PROBE = "SELECT JSON("
 @pytest.fixture(autouse=True)
 def _redis(ormcache_redis: RedisServer) -> None:
     pass
-
-
-@pytest.fixture
-def _absorbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Errors of the cache's own work are counted, as in production."""
-    monkeypatch.setattr(faults, "are_raised", False)
-    monkeypatch.setattr(faults, "_logged", set())
 
 
 @pytest.fixture
@@ -100,6 +95,44 @@ def test_a_list_without_an_order_comes_as_the_database_gives_it() -> None:
         with ormcache.bypass():
             expected = read()
         assert [expected] * 3 == [read(), read(), read()]
+
+
+def test_rows_named_by_key_come_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of their keys. The database gave them in its own, of PostgreSQL that of the last
+    writes, wherever it was asked in place of the cache."""
+    for number in range(6):
+        Author.objects.create(name="n", slug=f"s{number}")
+    for slug in ("s0", "s2"):
+        Author.nocache.filter(slug=slug).update(name="moved")
+    keys = sorted(Author.nocache.values_list("pk", flat=True))
+    reads: list[Callable[[], list[int]]] = [
+        lambda: [each.pk for each in Author.objects.filter(pk__in=keys[::-1])],
+        lambda: [each.pk for each in Author.objects.filter(pk__in=keys).only("slug")],
+        lambda: list(Author.objects.in_bulk(keys[::-1])),
+    ]
+
+    def found() -> list[list[int]]:
+        return [read() for read in reads]
+
+    assert [keys] * 3 == found()
+    assert [keys] * 3 == found()
+    with transaction.atomic():
+        Author.objects.filter(pk=keys[1]).update(name="written")
+        assert [keys] * 3 == found()
+    assert [keys] * 3 == found()
+    with connection.execute_wrapper(lambda execute, *args: execute(*args)):
+        assert [keys] * 3 == found()
+
+    def fails(*args: Any) -> Any:
+        raise Vanished
+
+    monkeypatch.setattr(pointers, "read_rows", fails)
+    assert [keys] * 3 == found()
+    monkeypatch.undo()
+    keys = []
+    with transaction.atomic():
+        Author.objects.all().delete()
+        assert [keys] * 3 == found()
 
 
 def test_what_a_miss_stores_is_what_the_sql_gave(
@@ -326,122 +359,6 @@ def test_a_foreign_key_that_leads_nowhere(authors: list[Author]) -> None:
     assert "new" == Author.objects.get(pk=authors[0].pk).name
 
 
-# Errors of the cache's own work
-
-
-def _fails(*args: Any, **kwargs: Any) -> Any:
-    raise ZeroDivisionError("of the cache")
-
-
-BROKEN = {
-    "the key": (fingerprint, "walk"),
-    "the digest": (fingerprint, "digest"),
-    "a relation": (related, "_forward"),
-    "the entry": (lists.ListEntry, "__init__"),
-    "the look": (lists.ListEntry, "fetch"),
-    "what it depends on": (dependencies, "of_query"),
-    "the pointers": (asked.Asked, "pointers"),
-    "the store": (lists.ListEntry, "store"),
-    "rows": (pointers, "read_rows"),
-    "rows of relations": (pointers, "follow"),
-}
-
-
-def keys() -> list[int]:
-    return list(Article.nocache.order_by("pk").values_list("pk", flat=True))
-
-
-READ: dict[str, Callable[[Any], Any]] = {
-    "list": lambda manager: list(manager.select_related("author").order_by("title")),
-    "by key": lambda manager: list(manager.filter(pk__in=keys()[:2]).select_related("author")),
-    "get": lambda manager: manager.get(pk=keys()[0]),
-    "get by another field": lambda manager: manager.get(title="t1"),
-    "values": lambda manager: list(manager.order_by("title").values("title")),
-    "count": lambda manager: manager.filter(views=0).count(),
-    "exists": lambda manager: manager.filter(views=0).exists(),
-    "aggregate": lambda manager: manager.aggregate(n=Count("pk")),
-    "prefetch": lambda manager: [
-        list(each.comments.all())
-        for each in manager.prefetch_related(Prefetch("comments", Comment.objects.all()))
-    ],
-}
-
-
-@pytest.mark.usefixtures("_absorbed")
-@pytest.mark.parametrize("part", BROKEN)
-def test_an_error_of_the_cache_is_a_miss(
-    authors: list[Author],
-    part: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Every read answers as Django does; the error is counted, and logged once."""
-    for number in range(3):
-        Article.objects.create(title=f"t{number}", author=authors[number])
-    expected = {name: read(Article.nocache) for name, read in READ.items()}
-    before = counters["analysis_error"]
-    owner, name = BROKEN[part]
-    monkeypatch.setattr(owner, name, _fails)
-    for _ in range(3):
-        assert expected == {name: read(Article.objects) for name, read in READ.items()}
-        Article.objects.all().clean()
-        Article.objects.select_related("author").explain_cache()
-    assert before < counters["analysis_error"]
-    assert 1 == sum("ormcache.analysis.failed" in text for text in caplog.messages)
-
-
-@pytest.mark.usefixtures("_absorbed")
-def test_an_error_before_the_row_is_read(
-    authors: list[Author], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from ormcache.query import queryset
-
-    for name in ("named_pk", "read_row", "schema_on"):
-        with monkeypatch.context() as patch:
-            patch.setattr(queryset, name, _fails)
-            before = counters["analysis_error"]
-            assert "s0" == Author.objects.get(pk=authors[0].pk).slug
-            with pytest.raises(Author.DoesNotExist):
-                Author.objects.get(pk=0)
-            assert before + 2 == counters["analysis_error"]
-
-
-def test_the_tests_see_such_errors(authors: list[Author], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fingerprint, "walk", _fails)
-    with pytest.raises(ZeroDivisionError):
-        list(Author.objects.all())
-
-
-@pytest.mark.usefixtures("_absorbed")
-def test_an_error_of_the_application_is_its_own(authors: list[Author]) -> None:
-    """What a receiver raises while instances are made comes out, and is raised once: the query
-    does not run again."""
-    calls: list[int] = []
-
-    def refuse(**kwargs: Any) -> None:
-        calls.append(1)
-        raise LookupError("of the application")
-
-    list(Author.objects.order_by("name"))
-    Author.objects.get(pk=authors[0].pk)
-    before = counters["analysis_error"]
-    post_init.connect(refuse, sender=Author)
-    try:
-        for read in (
-            lambda: list(Author.objects.order_by("name")),
-            lambda: list(Author.objects.order_by("slug")),
-            lambda: list(Author.objects.filter(pk__in=[each.pk for each in authors])),
-            lambda: Author.objects.get(pk=authors[0].pk),
-        ):
-            calls.clear()
-            with pytest.raises(LookupError, match="of the application"):
-                read()
-            assert [1] == calls
-    finally:
-        post_init.disconnect(refuse, sender=Author)
-    assert before == counters["analysis_error"]
-
-
 def test_a_relation_of_two_columns(
     authors: list[Author], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -489,3 +406,62 @@ def test_nothing_opens_no_connection(authors: list[Author]) -> None:
         read()
         assert connection.connection is None
     assert not nothing.explain_cache().cached
+
+
+# Keys beyond the column
+
+
+@isolate_apps("tests.testapp")
+@pytest.mark.parametrize("kind", [models.SmallAutoField, models.AutoField, models.BigAutoField])
+def test_a_key_beyond_the_column(kind: Any) -> None:
+    """Django knows that there is no such row, where the database keeps to the width of columns."""
+
+    class Small(CachedModel):
+        id = kind(primary_key=True)
+
+        class Meta:
+            app_label = "testapp"
+
+    class Plain(models.Model):
+        id = kind(primary_key=True)
+
+        class Meta:
+            app_label = "testapp"
+            managed = False
+            db_table = "testapp_small"
+
+    ranges = BaseDatabaseOperations.integer_field_ranges
+    least, greatest = ranges[kind.__name__]
+    reads: list[Callable[[Any, int], Any]] = [
+        lambda manager, key: manager.get(pk=key),
+        lambda manager, key: manager.get(Q(id=key)),
+        lambda manager, key: list(manager.filter(pk=key)),
+        lambda manager, key: list(manager.filter(pk__in=[key])),
+        lambda manager, key: manager.in_bulk([key]),
+    ]
+    with connection.schema_editor() as editor:
+        editor.create_model(Small)
+    try:
+        Small.objects.create(pk=1)
+        Small.objects.create(pk=greatest)
+        for read in reads:
+            for key in (1, greatest, greatest + 1, least - 1, 2**62, 2**64):
+                expected = asked_and_found(partial(read, Plain._default_manager, key))
+                for _ in range(2):
+                    found = asked_and_found(partial(read, Small.objects, key))
+                    assert found[0] <= expected[0]
+                    assert found[1:] == expected[1:]
+    finally:
+        with connection.schema_editor() as editor:
+            editor.delete_model(Small)
+
+
+def asked_and_found(read: Callable[[], Any]) -> tuple[int, str]:
+    """The number of statements, and what came of them."""
+    with CaptureQueriesContext(connection) as captured:
+        try:
+            found = str(read())
+        except Exception as error:
+            found = type(error).__name__
+    asked = [each["sql"] for each in captured if each["sql"].startswith("SELECT")]
+    return len(asked), found.replace("Small", "Plain")

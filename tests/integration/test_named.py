@@ -99,7 +99,8 @@ APART: dict[str, Callable[[int], Any]] = {
     ),
     "slice": lambda n: Article.objects.order_by("pk")[n : n + 2],
     "slice of a subquery": lambda n: Comment.objects.filter(
-        article__in=Article.objects.order_by("pk")[n : n + 1]
+        # Not IN, in which MySQL takes no LIMIT.
+        article=Article.objects.order_by("pk").values("pk")[n : n + 1]
     ),
     "direction": lambda n: Article.objects.order_by((F("views").asc, F("views").desc)[n]()),
     "connector": lambda n: Article.objects.order_by("pk").annotate(
