@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import override_settings
 from pytest_django import DjangoAssertNumQueries
 
@@ -57,7 +58,8 @@ def test_what_a_stranger_asks_for_lives_as_long_as_its_answer(
         for key, left in added.items()
         if b":col:" in key or b":loose:" in key or key.endswith((b":lists", b":rows"))
     }
-    assert any(_OF_A_VALUE in key for key in added)
+    # MySQL compares text loosely, so it has no partitions by it.
+    assert (connection.vendor != "mysql") is any(_OF_A_VALUE in key for key in added)
 
 
 def test_a_stamp_outlives_every_entry_that_needs_it(ormcache_redis: RedisServer) -> None:
