@@ -7,22 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.db import connections, models
-from django.db.models.query import QuerySet
-
 from ormcache import runtime
 from ormcache.catalog import catalog, roster_in
 from ormcache.exceptions import Uncacheable
 from ormcache.keys import TableKeys
 from ormcache.modelset import forget_with_models
 from ormcache.partitions import Partition
-from ormcache.query import analysis, fingerprint
+from ormcache.query import analysis
 from ormcache.query.memo import Memo
 from ormcache.query.outputs import conversion
 from ormcache.query.restrictions import Restriction, restrictions
-from ormcache.query.rows import read_row
 from ormcache.schema import Table, loading
-from ormcache.writes.watched import WatchList, schema_on, watch_list, watched_tables
+from ormcache.writes.watched import WatchList, watch_list, watched_tables
 
 EVERY_COLUMN = frozenset({"*"})
 
@@ -198,54 +194,8 @@ def _shape(name: str) -> str:
     return ";".join([name, *shown])
 
 
-def declared(
-    items: Iterable[Any],
-    label: str,
-    vendor: str,
-    using: str | None,
-    secured: frozenset[str] = _NONE,
-) -> Dependencies:
-    """What ``cache(depends_on=…)`` names: instances, models and querysets.
-
-    An instance stands for its row: the nonce of its cell, which every write drops. Its row is
-    therefore read into the cache first, from the database ``using``; not if that is ``None``.
-    """
-    found = Dependencies()
-    for item in items:
-        if isinstance(item, QuerySet):
-            structure, _ = fingerprint.walk(item.query)
-            one = of_query(item.query, structure, label, vendor, secured).coarse
-            found.stamps += one.stamps
-            found.tables += one.tables
-            found.rosters |= one.rosters
-        elif isinstance(item, type) and issubclass(item, models.Model):
-            _add_model(found, item, label, vendor)
-        else:
-            _add_instance(found, item, label, vendor, using)
-    return found
-
-
-def _add_model(found: Dependencies, model: Any, label: str, vendor: str) -> None:
+def add_model(found: Dependencies, model: Any, label: str, vendor: str) -> None:
     """Everything of a model, the tables it inherits from included."""
     for each in (model, *model._meta.get_parent_list()):
         if each._meta.db_table not in found.tables:
             _add_table(found, each._meta.db_table, EVERY_COLUMN, label, vendor)
-
-
-def _add_instance(
-    found: Dependencies, item: models.Model, label: str, vendor: str, using: str | None
-) -> None:
-    try:
-        schema = schema_on(type(item), vendor)
-    except Uncacheable:
-        return _add_model(found, type(item), label, vendor)
-    if schema.table.normalise(item.pk) is None:
-        return _add_model(found, type(item), label, vendor)
-    if using is not None:
-        read_row(schema, schema.table.normalise(item.pk), connections[using])
-    for table in schema.tables:
-        found.tables.append(table.name)
-        pk = table.normalise(item.pk)
-        keys = runtime.current().keys(label, table.name)
-        found.stamps += [keys.generation, keys.row(pk)]
-        found.declared.append((keys, pk))

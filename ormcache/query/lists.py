@@ -22,6 +22,7 @@ from ormcache.coherence.reader import LEASE_MS, MOST_BYTES, kept_ms
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.options import DEFAULT, options_of
 from ormcache.query import dependencies, faults, fingerprint
+from ormcache.query.targets import declared
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.transaction import ConnectionState
@@ -96,7 +97,7 @@ class ListEntry:
         if options.depends_on:
             # In a view nobody fills the cells of rows themselves; they are stamps like others.
             reads = using if to_read and view is None else None
-            named = dependencies.declared(options.depends_on, label, vendor, reads, sight.secured)
+            named = declared(options.depends_on, label, vendor, reads, sight.secured)
             self._coarse = [*self._coarse, *named.stamps]
             stamps, tables = [*stamps, *named.stamps], [*tables, *named.tables]
             extra += named.stamps

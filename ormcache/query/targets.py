@@ -8,8 +8,14 @@ from typing import Any
 from django.db import connections, models, router
 from django.db.models.query import QuerySet, RawQuerySet
 
+from ormcache import runtime
 from ormcache.databases import is_copy, label_alias
+from ormcache.exceptions import Uncacheable
+from ormcache.query import dependencies, fingerprint
+from ormcache.query.dependencies import Dependencies
+from ormcache.query.rows import read_row
 from ormcache.writes.hooks import state_of
+from ormcache.writes.watched import schema_on
 
 _LONGEST = 60
 # Of these each is one thing, whether it can be iterated over or not.
@@ -112,3 +118,49 @@ def _shown(item: Any) -> str:
         return f"a {type(item).__name__} of {item.model._meta.label}"  # type: ignore[union-attr]
     text = repr(item)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def declared(
+    items: Iterable[Any],
+    label: str,
+    vendor: str,
+    using: str | None,
+    secured: frozenset[str],
+) -> Dependencies:
+    """What ``cache(depends_on=…)`` names: instances, models and querysets.
+
+    An instance stands for its row: the nonce of its cell, which every write drops. Its row is
+    therefore read into the cache first, from the database ``using``; not if that is ``None``.
+    """
+    found = Dependencies()
+    for item in items:
+        if isinstance(item, QuerySet):
+            structure, _ = fingerprint.walk(item.query)
+            one = dependencies.of_query(item.query, structure, label, vendor, secured).coarse
+            found.stamps += one.stamps
+            found.tables += one.tables
+            found.rosters |= one.rosters
+        elif isinstance(item, type) and issubclass(item, models.Model):
+            dependencies.add_model(found, item, label, vendor)
+        else:
+            _add_instance(found, item, label, vendor, using)
+    return found
+
+
+def _add_instance(
+    found: Dependencies, item: models.Model, label: str, vendor: str, using: str | None
+) -> None:
+    try:
+        schema = schema_on(type(item), vendor)
+    except Uncacheable:
+        return dependencies.add_model(found, type(item), label, vendor)
+    if schema.table.normalise(item.pk) is None:
+        return dependencies.add_model(found, type(item), label, vendor)
+    if using is not None:
+        read_row(schema, schema.table.normalise(item.pk), connections[using])
+    for table in schema.tables:
+        found.tables.append(table.name)
+        pk = table.normalise(item.pk)
+        keys = runtime.current().keys(label, table.name)
+        found.stamps += [keys.generation, keys.row(pk)]
+        found.declared.append((keys, pk))

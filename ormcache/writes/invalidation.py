@@ -15,12 +15,11 @@ from ormcache import interrupts, runtime
 from ormcache.catalog import catalog, names_rows, roster_in
 from ormcache.coherence.writer import MARK_MS, Marked, new_token
 from ormcache.conf import OUTBOX
-from ormcache.exceptions import StoreError
+from ormcache.exceptions import InvalidationFailed, StoreError
 from ormcache.partitions import Roster
 from ormcache.stats import counters
 from ormcache.writes import outbox
 from ormcache.writes.changes import TableChanges
-from ormcache.writes.errors import InvalidationFailed
 from ormcache.writes.pending import Pending, TableWrites
 
 logger = logging.getLogger("ormcache")

@@ -18,7 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import databases, drivers, interrupts, labels
 from ormcache.catalog import catalog
-from ormcache.writes.errors import InvalidationFailed
+from ormcache.exceptions import InvalidationFailed
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.noting import Announcement
 from ormcache.writes.pending import Pending

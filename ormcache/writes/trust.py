@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ormcache import interrupts, runtime
 from ormcache.conf import OUTBOX
@@ -26,7 +26,9 @@ from ormcache.exceptions import StoreError
 from ormcache.locks import Claim, ExpiringLock
 from ormcache.writes import outbox, outboxtable
 from ormcache.writes.outbox import State
-from ormcache.writes.transaction import ConnectionState
+
+if TYPE_CHECKING:
+    from ormcache.writes.transaction import ConnectionState
 
 logger = logging.getLogger("ormcache")
 

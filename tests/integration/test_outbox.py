@@ -17,11 +17,11 @@ from pytest_django import Settings
 
 import ormcache
 from ormcache import query, runtime
+from ormcache.exceptions import InvalidationFailed
 from ormcache.models import OutboxEntry
 from ormcache.query.select import select
 from ormcache.stats import counters
 from ormcache.writes import outbox, outboxtable, trust
-from ormcache.writes.errors import InvalidationFailed
 from tests.integration.outage import recover
 from tests.integration.test_processes import DJANGO, ROOT, python
 from tests.plugins.redis_server import RedisServer
