@@ -29,7 +29,7 @@ class Runtime:
     reader: Reader
     writer: Writer
     trusts: dict[str, Any] = field(default_factory=dict)
-    """By label of a database, what ``writes.trust`` knows of its outbox."""
+    """By label of a database, what ``outage.check`` knows of its outbox."""
     _keys: dict[tuple[str, str], TableKeys] = field(default_factory=dict)
 
     def keys(self, database: str, table: str) -> TableKeys:

@@ -23,14 +23,14 @@ from ormcache.exceptions import Corrupt
 from ormcache.management.compare import same
 from ormcache.management.names import databases, tables_named
 from ormcache.management.output import Output, Progress
-from ormcache.options import DEFAULT, options_of
-from ormcache.query.select import as_loaded
-from ormcache.schema import Table
+from ormcache.outage.check import trust_in
+from ormcache.reads.select import as_loaded
+from ormcache.schema.options import DEFAULT, options_of
+from ormcache.schema.tables import Table
+from ormcache.schema.watched import watched_tables
 from ormcache.stats import counters
 from ormcache.text import columns, key_text
 from ormcache.writes.hooks import state_of
-from ormcache.writes.trust import trust_in
-from ormcache.writes.watched import watched_tables
 
 _BATCH = 200
 _LOOKS = 2

@@ -12,15 +12,15 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import interrupts, runtime
-from ormcache.catalog import catalog, names_rows, roster_in
 from ormcache.coherence.writer import MARK_MS, Marked, new_token
 from ormcache.conf import OUTBOX
+from ormcache.database.catalog import catalog, names_rows, roster_in
 from ormcache.exceptions import InvalidationFailed, StoreError
-from ormcache.partitions import Roster
+from ormcache.outage import outbox
+from ormcache.schema.partitions import Roster
 from ormcache.stats import counters
-from ormcache.writes import outbox
-from ormcache.writes.changes import TableChanges
 from ormcache.writes.pending import Pending, TableWrites
+from ormcache.writes.stamps import TableChanges
 
 logger = logging.getLogger("ormcache")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 
-from ormcache.databases import READ_COMMITTED
-from ormcache.schema import Table
+from ormcache.database.servers import READ_COMMITTED
+from ormcache.schema.tables import Table
 from ormcache.writes.pending import MOST_ROWS
 from ormcache.writes.transaction import ConnectionState
 

@@ -8,9 +8,9 @@ from typing import Any
 from django.db import models
 from django.db.models.fields import AutoFieldMixin
 
-from ormcache.schema import Table
+from ormcache.schema.tables import Table
 from ormcache.writes.pending import UNKNOWN, TableWrites
-from ormcache.writes.written import Written, written
+from ormcache.writes.sql.written import Written, written
 
 
 class Announcement:

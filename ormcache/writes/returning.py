@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ormcache.schema import Table
+from ormcache.schema.tables import Table
 from ormcache.writes.pending import MOST_ROWS
 
 

@@ -17,7 +17,7 @@ from pytest_django import Settings
 from ormcache import runtime
 from ormcache.checks import check_outbox
 from ormcache.models import OutboxEntry
-from ormcache.writes import outbox, outboxtable
+from ormcache.outage import outbox, table
 from tests.commands import run_json
 from tests.integration.test_outbox import _label, _write_unseen, author, read
 from tests.integration.test_processes import python
@@ -194,7 +194,7 @@ def no_table() -> Iterator[None]:
         editor.delete_model(OutboxEntry)
     yield
     with connection.schema_editor() as editor:
-        if not outboxtable.exists(connection):
+        if not table.exists(connection):
             editor.create_model(OutboxEntry)
 
 

@@ -19,8 +19,8 @@ from django.db import connection, transaction
 
 import ormcache
 from ormcache.exceptions import StoreError
+from ormcache.outage.check import trust_anew
 from ormcache.writes.hooks import state_of
-from ormcache.writes.trust import trust_anew
 from tests.integration.interleave import elsewhere
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Author

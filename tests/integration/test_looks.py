@@ -11,7 +11,7 @@ import pytest
 from django.db import connection, connections
 
 from ormcache import runtime
-from ormcache.writes import outbox
+from ormcache.outage import outbox
 from tests.commands import keys_of
 from tests.integration.interleave import after, once
 from tests.plugins.redis_server import RedisServer

@@ -15,13 +15,13 @@ import pytest
 from django.db import connection, transaction
 from pytest_django import Settings
 
-import ormcache
-from ormcache import query, runtime
+import ormcache.reads.rows
+from ormcache import runtime
 from ormcache.exceptions import InvalidationFailed
 from ormcache.models import OutboxEntry
-from ormcache.query.select import select
+from ormcache.outage import check, outbox, table
+from ormcache.reads.select import select
 from ormcache.stats import counters
-from ormcache.writes import outbox, outboxtable, trust
 from tests.integration.outage import recover
 from tests.integration.test_processes import DJANGO, ROOT, python
 from tests.plugins.redis_server import RedisServer
@@ -194,7 +194,7 @@ def test_a_fill_under_way_is_dropped_by_the_replay(
             outbox.replay(other)
         return found
 
-    monkeypatch.setattr(query.rows, "select", select_slowly)
+    monkeypatch.setattr(ormcache.reads.rows, "select", select_slowly)
     assert "old" == Author.objects.get(pk=author.pk).name
     monkeypatch.undo()
     assert "new" == Author.objects.get(pk=author.pk).name
@@ -472,7 +472,7 @@ def test_while_an_entry_is_kept_everybody_looks_before_each_read(
 def test_entries_are_deleted_in_the_end(
     author: Author, cut: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trust, "_CLEAR_EVERY", 0.0)
+    monkeypatch.setattr(check, "_CLEAR_EVERY", 0.0)
     rename(author)
     mend(cut)
     read()
@@ -505,6 +505,6 @@ def test_no_outbox_is_asked_when_writes_are_refused(
     def never(*args: object) -> bool:
         raise AssertionError("it was asked")
 
-    for owner, name in ((outbox, "look"), (outboxtable, "exists"), (outbox, "replay")):
+    for owner, name in ((outbox, "look"), (table, "exists"), (outbox, "replay")):
         monkeypatch.setattr(owner, name, never)
     assert ("old", ["old"], 1) == read()

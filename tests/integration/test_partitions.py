@@ -10,13 +10,14 @@ from django.db import connection, models, transaction
 from django.db.models import F
 from django.test.utils import isolate_apps
 
+import ormcache.analysis.dependencies
 from ormcache import runtime
+from ormcache.analysis import dependencies
 from ormcache.coherence.writer import Released, Writer
 from ormcache.exceptions import StoreError
 from ormcache.models import CachedModel
-from ormcache.partitions import Partition, Roster
-from ormcache.query import dependencies
-from ormcache.schema import table_of
+from ormcache.schema.partitions import Partition, Roster
+from ormcache.schema.tables import table_of
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from tests.integration.aliases import sql
@@ -414,22 +415,21 @@ def test_readers_of_another_roster_rely_on_whole_tables(
     of(authors[1])
     with monkeypatch.context() as patch:
         patch.setattr(type(table), "roster_on", lambda self, vendor: newer)
-        from ormcache.query import dependencies
 
-        dependencies.forget()
+        ormcache.analysis.dependencies.forget()
         of(ann)
         hits = counters["list_hit"]
         of(ann)
         assert hits + 1 == counters["list_hit"]
-    dependencies.forget()
+    ormcache.analysis.dependencies.forget()
     article = Article.objects.filter(author=ann).order_by("-pk")[0]
     article.views = 50
     article.save()
     with monkeypatch.context() as patch:
         patch.setattr(type(table), "roster_on", lambda self, vendor: newer)
-        dependencies.forget()
+        ormcache.analysis.dependencies.forget()
         assert article.title == of(ann)[0]
-    dependencies.forget()
+    ormcache.analysis.dependencies.forget()
 
 
 def test_an_update_of_many_touches_its_rows_only(authors: list[Author]) -> None:

@@ -11,12 +11,12 @@ from django.db import connection, transaction
 from ormcache import cells
 from ormcache.codec.values import pack
 from ormcache.coherence import entry, flight, reader
-from ormcache.query import lists
-from ormcache.query.comparison import count_stale
+from ormcache.outage import outbox
+from ormcache.outage.check import trust_anew, trust_in
+from ormcache.reads import entries
+from ormcache.reads.comparison import count_stale
 from ormcache.stats import counters
-from ormcache.writes import outbox
 from ormcache.writes.hooks import state_of
-from ormcache.writes.trust import trust_anew, trust_in
 from tests.integration.crowd import (
     LIST,
     VALUES,
@@ -242,7 +242,7 @@ def test_redis_dies_before_a_refresh(
     aged: Aged, ormcache_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aged.expires(-1)
-    after(monkeypatch, lists.ListEntry, "read", ormcache_redis.kill)
+    after(monkeypatch, entries.ListEntry, "read", ormcache_redis.kill)
     assert ["old"] == list(VALUES.all())
     monkeypatch.undo()
     assert ["fresh"] == list(VALUES.all())

@@ -19,12 +19,12 @@ from ormcache.coherence.entry import Entry
 from ormcache.coherence.flight import Flights, Turn
 from ormcache.locks import Claim
 from ormcache.models import OutboxEntry
-from ormcache.query import lists
+from ormcache.outage import check as trust_module
+from ormcache.outage import outbox
+from ormcache.outage.check import Trust, trust_in
+from ormcache.reads import entries
 from ormcache.stats import counters
-from ormcache.writes import outbox
-from ormcache.writes import trust as trust_module
 from ormcache.writes.hooks import state_of
-from ormcache.writes.trust import Trust, trust_in
 from tests.integration.crowd import Reading
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Author
@@ -338,6 +338,8 @@ def test_a_result_that_was_waited_for(author: Author, monkeypatch: pytest.Monkey
         look_again()
         return Turn(payload)
 
-    monkeypatch.setattr(lists.ListEntry, "read", lambda *rest: (rest[0]._look(), lists.MISSING)[1])
+    monkeypatch.setattr(
+        entries.ListEntry, "read", lambda *rest: (rest[0]._look(), entries.MISSING)[1]
+    )
     monkeypatch.setattr(Flights, "after_miss", wait)
     assert ["new"] == list(names.all())

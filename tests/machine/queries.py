@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import models
 
-from ormcache.writes.watched import schema_or_none
+from ormcache.schema.watched import schema_or_none
 from tests.machine import values
 from tests.machine.choice import Choice
 

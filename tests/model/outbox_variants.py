@@ -8,9 +8,9 @@ from typing import Any
 
 from ormcache import runtime
 from ormcache.coherence.writer import new_token
-from ormcache.writes import outbox
+from ormcache.outage import outbox
+from ormcache.outage.check import Belief, Trust
 from ormcache.writes.invalidation import Invalidation, Noted
-from ormcache.writes.trust import Belief, Trust
 from tests.model import replay, world
 from tests.model.server import Found
 from tests.model.variants import Variant, command, named

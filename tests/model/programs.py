@@ -9,9 +9,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F, Func, TextField
 
-from ormcache import runtime
-from ormcache.query import stable
-from ormcache.writes import outbox
+from ormcache import runtime, stable
+from ormcache.outage import outbox
 from tests.model.database import TABLE
 from tests.model.explore import Read, Write
 from tests.testapp.models import Comment

@@ -19,17 +19,18 @@ from typing import Any, NamedTuple
 from django.db import Error, connections
 from django.db.backends.sqlite3 import base
 
-from ormcache import databases, receivers, runtime
-from ormcache.catalog import catalog
+from ormcache import receivers, runtime
 from ormcache.coherence import flight
 from ormcache.coherence.reader import Reader
 from ormcache.coherence.writer import Writer
 from ormcache.conf import RAISE, Config
+from ormcache.database import servers
+from ormcache.database.catalog import catalog
+from ormcache.database.questions import Answer
 from ormcache.exceptions import StoreError
-from ormcache.writes import outbox
+from ormcache.outage import outbox
+from ormcache.outage.check import Belief, Trust
 from ormcache.writes.hooks import state_of
-from ormcache.writes.questions import Answer
-from ormcache.writes.trust import Belief, Trust
 from tests.model import database
 
 NOW = 1_700_000_000
@@ -362,7 +363,7 @@ def _world(session: Session, setting: Setting) -> Iterator[None]:
         draw,
         CALM,
     )
-    databases.forget_answers()
+    servers.forget_answers()
     runtime._current = runtime.Runtime(config, store, setting.reader(store), setting.writer(store))
     connections["default"] = connection
     logging.disable(logging.CRITICAL)
@@ -382,7 +383,7 @@ def _world(session: Session, setting: Setting) -> Iterator[None]:
         flight._under_way.clear()
         flight._outlasting = ()
         logging.disable(before[2])
-        databases.forget_answers()
+        servers.forget_answers()
 
 
 def _learns_nothing(*asked: Any) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pytest_django import Settings
 
+from ormcache.outage import outbox
 from ormcache.store import connect
-from ormcache.writes import outbox
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.wire import Wire
 

@@ -11,7 +11,7 @@ from django.db.models.functions import RowNumber
 from django.db.models.lookups import Exact, GreaterThan
 
 from ormcache.codec.values import pack
-from ormcache.query.comparison import MOST_ROWS, is_determined, same_result
+from ormcache.reads.comparison import MOST_ROWS, is_determined, same_result
 from tests.testapp.models import Article, Author, Profile, Tag
 
 

@@ -28,8 +28,8 @@ from django.db.models.functions import (
 )  # fmt: skip
 from django.utils import timezone
 
+from ormcache.analysis.fingerprint import digest, walk, walk_aggregate
 from ormcache.exceptions import Uncacheable
-from ormcache.query.fingerprint import digest, walk, walk_aggregate
 from tests.hashseed import SEEDS, last_line
 from tests.queryapp.corpus import NOON, build, positions
 from tests.queryapp.dialects import compiled, dialects
@@ -87,7 +87,7 @@ SCRIPT = """
 import json, os, sys
 import django
 django.setup()
-from ormcache.query.fingerprint import digest, walk
+from ormcache.analysis.fingerprint import digest, walk
 from tests.queryapp.corpus import build, positions
 print(json.dumps([digest(*walk(build(p).query)).hex() for p in positions(150, seed=3)]))
 """

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from django.db.models import Case, Count, F, FilteredRelation, Q, Value, When
 
-from ormcache.query.fingerprint import digest, walk
-from ormcache.query.sets import in_order, ordered_arguments
+from ormcache.analysis.fingerprint import digest, walk
+from ormcache.analysis.sets import in_order, ordered_arguments
 from tests.hashseed import SEEDS, last_line
 from tests.testapp.models import Article, Author
 
@@ -166,7 +166,7 @@ SCRIPT = """
 from enum import Enum
 import django
 django.setup()
-from ormcache.query.fingerprint import digest, walk
+from ormcache.analysis.fingerprint import digest, walk
 from tests.testapp.models import Article
 texts = {"a", "b", "c", "d", "e", "f"}
 marks = set(Enum("Mark", sorted(texts)))
