@@ -107,9 +107,10 @@ def test_the_documented_rights_are_needed(restricted: RedisServer) -> None:
             try:
                 exercise()
             finally:
-                OutboxEntry.objects.all().delete()
                 Author.objects.all().delete()
                 Tag.objects.all().delete()
+                # The marks of a replay would keep the next one from filling lists.
+                OutboxEntry.objects.all().delete()
             used |= {right} if refusals(restricted) else set()
             client.execute_command("ACL", "SETUSER", "mysite", right)
     granted = {right for right in rights if right.startswith("+")} - {"+info", "+hincrby"}
