@@ -27,7 +27,7 @@ from ormcache.reads.by_pk import named_pk, named_pks
 from ormcache.reads.bypass import bypassed
 from ormcache.reads.entries import ListEntry
 from ormcache.reads.pointers import Pointers
-from ormcache.schema.options import DEFAULT, options_of
+from ormcache.schema.options import timeout_of
 from ormcache.schema.tables import Schema
 from ormcache.schema.watched import schema_on
 from ormcache.text import cli_text
@@ -120,7 +120,7 @@ class _Findings:
 
     def by_pks(self, schema: Schema, pks: list[Any]) -> None:
         """The rows come from their cells."""
-        self.timeout = _timeout(DEFAULT, schema.model)
+        self.timeout = timeout_of(schema.model, runtime.current().config.timeout)
         tables = self.state.pending.tables if self.state.pending is not None else {}
         dirty = [table.name for table in schema.tables if table.name in tables]
         if any(tables[name].touches(pk) for name in dirty for pk in pks):
@@ -143,7 +143,8 @@ class _Findings:
         """The result comes from a list entry."""
         queryset, label = self.queryset, self.state.label
         options = queryset._cache_options
-        self.timeout = _timeout(options.timeout, queryset.model)
+        site = runtime.current().config.timeout
+        self.timeout = timeout_of(queryset.model, site, options.timeout)
         vendor, secured = self.connection.vendor, self.state.sight.secured
         template = dependencies.of_query(query, structure, label, vendor, secured)
         self.depends_on += depends_on.of_template(template, query)
@@ -270,13 +271,6 @@ _VERBS: dict[str, _Find] = {
 }
 VERBS = frozenset(_VERBS) - {""}
 """The methods of a queryset that can be explained."""
-
-
-def _timeout(given: Any, model: Any) -> float | None:
-    for timeout in (given, options_of(model).timeout):
-        if timeout is not DEFAULT:
-            return timeout  # type: ignore[no-any-return]
-    return runtime.current().config.timeout
 
 
 def _row_state(view: CellView) -> CellState:

@@ -23,7 +23,7 @@ from ormcache.stats import counters
 
 logger = logging.getLogger("ormcache")
 
-MOST_ROWS = 1000
+MOST_COMPARED = 1000
 """Rows that are compared one by one, where their order does not matter."""
 
 
@@ -86,7 +86,7 @@ def same_result(query: Any, kind: bytes, one: bytes, other: bytes) -> bool | Non
         found, then = _as_rows(found), _as_rows(then)
     if len(found) != len(then):
         return False
-    if len(found) > MOST_ROWS:
+    if len(found) > MOST_COMPARED:
         return None
     return Counter(map(pack, found)) == Counter(map(pack, then))
 

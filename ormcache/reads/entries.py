@@ -24,7 +24,7 @@ from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentabl
 from ormcache.outage.check import trust_in
 from ormcache.reads import faults
 from ormcache.reads.depends_on import declared
-from ormcache.schema.options import DEFAULT, options_of
+from ormcache.schema.options import DEFAULT, timeout_of
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.transaction import ConnectionState
@@ -213,12 +213,7 @@ class ListEntry:
         return found
 
     def _timeout(self) -> float | None:
-        timeout = self.options.timeout
-        if timeout is DEFAULT:
-            timeout = options_of(self._model).timeout
-        if timeout is DEFAULT:
-            timeout = runtime.current().config.timeout
-        return timeout  # type: ignore[no-any-return]
+        return timeout_of(self._model, runtime.current().config.timeout, self.options.timeout)
 
     def _kept_ms(self) -> int:
         """How long the entry will be there at most, counted from before its SQL."""

@@ -15,7 +15,7 @@ from ormcache.database.sight import Token, count_refused
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
 from ormcache.outage.check import trust_in
 from ormcache.reads.select import Row, select
-from ormcache.schema.options import DEFAULT, options_of
+from ormcache.schema.options import timeout_of
 from ormcache.schema.tables import Schema
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
@@ -225,9 +225,9 @@ def _fill(
     if not filled:
         return
     cache = runtime.current()
-    timeout = options_of(schema.model).timeout
+    timeout = timeout_of(schema.model, cache.config.timeout)
     try:
-        taken = cache.reader.fill(filled, cache.config.timeout if timeout is DEFAULT else timeout)
+        taken = cache.reader.fill(filled, timeout)
     except StoreError:
         counters["store_error"] += 1
         return

@@ -169,3 +169,12 @@ _OPTIONS = {
     "multi_db": _flag,
 }
 _known: ModelMemo[type[models.Model], Options] = ModelMemo(lambda model: read_options(model)[0])
+
+
+def timeout_of(
+    model: type[models.Model], site: float | None, given: Any = DEFAULT
+) -> float | None:
+    """How long what is cached of a model lives, in seconds, ``None`` for no expiry: as ``given``
+    by a queryset, else by ``CacheMeta``, else by the ``site``."""
+    timeout = options_of(model).timeout if given is DEFAULT else given
+    return site if timeout is DEFAULT else timeout  # type: ignore[no-any-return]
