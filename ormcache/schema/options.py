@@ -177,4 +177,4 @@ def timeout_of(
     """How long what is cached of a model lives, in seconds, ``None`` for no expiry: as ``given``
     by a queryset, else by ``CacheMeta``, else by the ``site``."""
     timeout = options_of(model).timeout if given is DEFAULT else given
-    return site if timeout is DEFAULT else timeout  # type: ignore[no-any-return]
+    return site if timeout is DEFAULT else timeout
