@@ -74,7 +74,7 @@ def _names_rows(field: Any) -> bool:
 
 def _is_partition(model: Any, column: str) -> bool:
     try:
-        partitions = table_of(model._meta.concrete_model).roster.partitions
+        partitions = table_of(model._meta.concrete_model).scheme.partitions
     except Uncacheable:
         return False
     return any(each.column == column for each in partitions)

@@ -10,9 +10,9 @@ from typing import Any
 from ormcache import runtime
 from ormcache.analysis.memo import Memo
 from ormcache.analysis.outputs import conversion
-from ormcache.analysis.partition_filters import Restriction, restrictions
+from ormcache.analysis.partition_filters import PartitionFilter, filters_of
 from ormcache.analysis.plan import Plan, plan_of
-from ormcache.database.catalog import catalog, roster_in
+from ormcache.database.catalog import catalog, scheme_in
 from ormcache.exceptions import Uncacheable
 from ormcache.keys import TableKeys
 from ormcache.modelset import forget_with_models
@@ -32,8 +32,8 @@ class Dependencies:
     fingerprint: bytes = b""
     declared: list[tuple[TableKeys, Any]] = field(default_factory=list)
     """Rows named in ``depends_on``: their reverse dependency is kept."""
-    rosters: dict[bytes, bytes] = field(default_factory=dict)
-    """By lists stamp: the roster of the partitions whose stamps its table's writers keep."""
+    schemes: dict[bytes, bytes] = field(default_factory=dict)
+    """By lists stamp: the scheme of the partitions whose stamps its table's writers keep."""
 
 
 Tokens = tuple[tuple[bytes, ...] | None, ...]
@@ -45,7 +45,7 @@ class Template:
 
     plan: Plan
     label: str
-    restrictions: tuple[Restriction, ...]
+    filters: tuple[PartitionFilter, ...]
     coarse: Dependencies
     """By whole tables, whatever values are named."""
     converted: str
@@ -53,9 +53,9 @@ class Template:
 
     def bind(self, query: Any) -> Dependencies:
         """The dependencies of ``query``, narrowed to the partitions it names."""
-        if not self.restrictions:
+        if not self.filters:
             return self.coarse
-        tokens = tuple(restriction.tokens(query) for restriction in self.restrictions)
+        tokens = tuple(narrowing.tokens(query) for narrowing in self.filters)
         found = _bound.get((self, tokens))
         if found is None:
             found = _bound[self, tokens] = self._narrowed(tokens)
@@ -63,13 +63,13 @@ class Template:
 
     def _narrowed(self, tokens: Tokens) -> Dependencies:
         named = {
-            restriction.table: (restriction.partition, values)
-            for restriction, values in zip(self.restrictions, tokens, strict=True)
+            narrowing.table: (narrowing.partition, values)
+            for narrowing, values in zip(self.filters, tokens, strict=True)
             if values is not None
         }
         coarse = self.coarse
         found = Dependencies(
-            tables=coarse.tables, fingerprint=coarse.fingerprint, rosters=coarse.rosters
+            tables=coarse.tables, fingerprint=coarse.fingerprint, schemes=coarse.schemes
         )
         for name in self.coarse.tables:
             columns = self.plan.tables[name]
@@ -106,7 +106,7 @@ def of_query(
             widened = {name: EVERY_COLUMN for name in plan.tables if name in secured}
             plan = replace(plan, tables={**plan.tables, **widened})
         coarse = _coarse(plan, label, vendor)
-        narrow = tuple(restrictions(query, plan, label, vendor))
+        narrow = tuple(filters_of(query, plan, label, vendor))
         found = _templates[memo] = Template(plan, label, narrow, coarse, conversion(query))
     return found
 
@@ -137,7 +137,7 @@ def _add_table(
     table = watched_tables()[name].table
     if table is not None:
         lists = runtime.current().keys(label, name).lists
-        found.rosters[lists] = roster_in(label, vendor, table).id
+        found.schemes[lists] = scheme_in(label, vendor, table).id
 
 
 def _table_stamps(name: str, columns: frozenset[str], label: str) -> list[bytes]:

@@ -14,7 +14,7 @@ from django.db.models.expressions import Col
 from django.db.models.sql.where import WhereNode
 
 from ormcache.analysis.plan import Plan
-from ormcache.database.catalog import roster_in
+from ormcache.database.catalog import scheme_in
 from ormcache.schema.conversions import comparison
 from ormcache.schema.partitions import Partition
 from ormcache.schema.watched import watched_tables
@@ -24,7 +24,7 @@ MOST_VALUES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Restriction:
+class PartitionFilter:
     """A condition ``column = value`` that every row of ``table`` in the query meets."""
 
     table: str
@@ -61,20 +61,20 @@ class Restriction:
         return node
 
 
-def restrictions(query: Any, plan: Plan, label: str, vendor: str) -> list[Restriction]:
-    """For each table at most one restriction, unique columns first."""
+def filters_of(query: Any, plan: Plan, label: str, vendor: str) -> list[PartitionFilter]:
+    """For each table at most one narrowing, unique columns first."""
     if query.combinator or any(
         getattr(each, "contains_over_clause", False) for each in query.annotations.values()
     ):
         return []
-    found: dict[str, Restriction] = {}
+    found: dict[str, PartitionFilter] = {}
     for path, lookup in _conditions(query.where, ()):
-        restriction = _restriction(query, plan, label, vendor, path, lookup)
-        if restriction is None:
+        narrowing = _restriction(query, plan, label, vendor, path, lookup)
+        if narrowing is None:
             continue
-        known = found.get(restriction.table)
-        if known is None or (_is_unique(restriction) and not _is_unique(known)):
-            found[restriction.table] = restriction
+        known = found.get(narrowing.table)
+        if known is None or (_is_unique(narrowing) and not _is_unique(known)):
+            found[narrowing.table] = narrowing
     return list(found.values())
 
 
@@ -91,7 +91,7 @@ def _conditions(node: Any, path: tuple[int, ...]) -> Iterator[tuple[tuple[int, .
 
 def _restriction(
     query: Any, plan: Plan, label: str, vendor: str, path: tuple[int, ...], lookup: Any
-) -> Restriction | None:
+) -> PartitionFilter | None:
     column = getattr(lookup, "lhs", None)
     if type(column) is not Col or column.alias not in query.alias_map:
         return None
@@ -112,12 +112,12 @@ def _restriction(
         or (kind == "in" and not isinstance(lookup.rhs, list | tuple | set | frozenset))
     ):
         return None
-    for partition in roster_in(label, vendor, watched.table).partitions:
+    for partition in scheme_in(label, vendor, watched.table).partitions:
         if partition.column == column.target.column:
-            return Restriction(name, partition, path)
+            return PartitionFilter(name, partition, path)
     return None
 
 
-def _is_unique(restriction: Restriction) -> bool:
-    table = watched_tables()[restriction.table].table
-    return bool(table and table.fields[restriction.partition.position].unique)
+def _is_unique(narrowing: PartitionFilter) -> bool:
+    table = watched_tables()[narrowing.table].table
+    return bool(table and table.fields[narrowing.partition.position].unique)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from ormcache.modelset import forget_with_models
-from ormcache.schema.partitions import Roster, integer_range, roster
+from ormcache.schema.partitions import Scheme, integer_range, scheme
 from ormcache.schema.tables import Schema, Table
 
 
@@ -57,15 +57,15 @@ catalog = Catalog()
 forget_with_models(catalog.forget)
 
 
-def roster_in(label: str, vendor: str, table: Table) -> Roster:
+def scheme_in(label: str, vendor: str, table: Table) -> Scheme:
     """The partitions that count in a database, as far as is known of its columns."""
-    found, loose = table.roster_on(vendor), catalog.loose(label, table.name)
+    found, loose = table.scheme_on(vendor), catalog.loose(label, table.name)
     return _without(found, loose) if loose else found
 
 
 @lru_cache(maxsize=1024)
-def _without(found: Roster, columns: frozenset[str]) -> Roster:
-    return roster(tuple(each for each in found.partitions if each.column not in columns))
+def _without(found: Scheme, columns: frozenset[str]) -> Scheme:
+    return scheme(tuple(each for each in found.partitions if each.column not in columns))
 
 
 def names_rows(label: str, table: Table) -> bool:
@@ -103,7 +103,7 @@ def _loose_columns(table: Table, connection: Any) -> frozenset[str] | None:
         cursor.close()
     if not found:
         return None
-    wanted = [(each.column, each.kind, each.field) for each in table.roster.partitions]
+    wanted = [(each.column, each.kind, each.field) for each in table.scheme.partitions]
     wanted.append((table.pk_column, table.pk_type, table.pk))
     return frozenset(
         column

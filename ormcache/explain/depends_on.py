@@ -23,13 +23,13 @@ def of_template(
     """By table, what the entry of a query relies on; without ``query`` by whole tables."""
     narrow = {}
     if query is not None:
-        narrow = {each.table: each for each in template.restrictions if each.tokens(query)}
+        narrow = {each.table: each for each in template.filters if each.tokens(query)}
     for name in template.coarse.tables:
-        restriction, columns = narrow.get(name), template.plan.tables[name]
+        narrowing, columns = narrow.get(name), template.plan.tables[name]
         where = ""
-        if restriction is not None:
+        if narrowing is not None:
             # A row whose partition changes comes or goes.
-            where, columns = restriction.text(query), columns - {restriction.partition.column}
+            where, columns = narrowing.text(query), columns - {narrowing.partition.column}
         yield _of_table(name, columns, where, source)
 
 

@@ -5,11 +5,11 @@ Only the database tells. So every process looks there
 
 - before it believes the first value of a database,
 - after every connection to the store that was lost,
-- every ``CALM`` seconds besides, as it may not notice that another process was cut off, and
+- every ``INTERVAL`` seconds besides, as it may not notice that another process was cut off, and
 - before every single read while any entry is there: it is *alert* then.
 
 A writer who has put an entry acknowledges its commit only when all the others must have seen
-one: it waits for ``CALM`` seconds, unless an earlier entry has made everybody alert. These two
+one: it waits for ``INTERVAL`` seconds, unless an earlier entry has made everybody alert. These two
 rules together keep the promise during an outage that some do not notice.
 """
 
@@ -44,7 +44,7 @@ _LONGEST = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
+class Checked:
     """What one look into the outbox is good for. Times are monotonic seconds."""
 
     store: Any
@@ -63,12 +63,12 @@ class Belief:
     def confirm_late(self, state: ConnectionState) -> None:
         """The same for a reply that was waited for. An outbox that is empty now was so when the
         reply came, because entries are kept."""
-        now = trust_in(state)
+        now = check_outbox(state)
         if now.contact != self.contact or now.is_alert:
             raise StoreError("what came can not be believed: somebody was cut off meanwhile")
 
 
-class Trust:
+class OutboxCheck:
     """What is known of the outbox of one database."""
 
     def __init__(self, store: Any) -> None:
@@ -78,9 +78,9 @@ class Trust:
         self._has_table = self._is_warned = False
         self._retry_at = self._clear_at = 0.0
         self._complain_at = -_MINUTE
-        self.belief = Belief(store, -1, 0.0, 0.0, False)
+        self.checked = Checked(store, -1, 0.0, 0.0, False)
 
-    def renew(self, state: ConnectionState) -> Belief:
+    def renew(self, state: ConnectionState) -> Checked:
         """Look into the outbox, and replay what waits there. Raises ``StoreError``."""
         may_hold = _may_hold(state.connection)
         if may_hold:
@@ -91,7 +91,7 @@ class Trust:
             if not self._lock.take(claim):
                 # Another thread looks already: what it has not refuted goes on until its time is
                 # over.
-                old = self.belief
+                old = self.checked
                 if not old.is_alert and self._is_current(old, old.until):
                     return old
                 if not self._takes_in_time(claim):
@@ -108,8 +108,8 @@ class Trust:
                 self._takes_long_until = 0.0
             self._lock.give_back(claim)
 
-    def _renew(self, state: ConnectionState, *, may_hold: bool) -> Belief:
-        old, now = self.belief, time.monotonic()
+    def _renew(self, state: ConnectionState, *, may_hold: bool) -> Checked:
+        old, now = self.checked, time.monotonic()
         if self._is_current(old, old.renew_at):
             return old
         if now < self._retry_at:
@@ -119,7 +119,7 @@ class Trust:
             self._store.reach()
             now = time.monotonic()
         # Before the look: what is lost from now on, and the time it takes, count.
-        contact, lasts = self._store.contact, outbox.CALM
+        contact, lasts = self._store.contact, outbox.INTERVAL
         if may_hold:
             is_alert = self._look(state) is not State.EMPTY
         else:
@@ -127,8 +127,8 @@ class Trust:
             is_alert = False
         self._retry_at = 0.0
         renew_at = now if is_alert else now + lasts * _RENEW
-        self.belief = Belief(self._store, contact, renew_at, now + lasts, is_alert)
-        return self.belief
+        self.checked = Checked(self._store, contact, renew_at, now + lasts, is_alert)
+        return self.checked
 
     def _takes_in_time(self, claim: Claim) -> bool:
         """Take the lock another look holds; false when that takes too long."""
@@ -149,8 +149,8 @@ class Trust:
             over.wait(until - now)
         return True
 
-    def _is_current(self, belief: Belief, until: float) -> bool:
-        return belief.contact == self._store.contact and time.monotonic() < until
+    def _is_current(self, checked: Checked, until: float) -> bool:
+        return checked.contact == self._store.contact and time.monotonic() < until
 
     def _look(self, state: ConnectionState) -> State:
         """What was found. An outbox that is not there is empty: writes were refused."""
@@ -202,31 +202,31 @@ class Trust:
         return found
 
 
-def trust_in(state: ConnectionState) -> Belief:
+def check_outbox(state: ConnectionState) -> Checked:
     """That the store may be believed about a connection's database, looked into the outbox for if
     need be. What the store says is to be confirmed with it.
 
     Raises ``StoreError`` when it may not: then the database answers.
     """
     cache = runtime.current()
-    trust: Trust = cache.trusts.get(state.label) or _trust_of(state)
-    belief = trust.belief
-    if belief.contact != cache.store.contact or time.monotonic() >= belief.renew_at:
-        return trust.renew(state)
-    return belief
+    check: OutboxCheck = cache.outbox_checks.get(state.label) or _check_of(state)
+    checked = check.checked
+    if checked.contact != cache.store.contact or time.monotonic() >= checked.renew_at:
+        return check.renew(state)
+    return checked
 
 
-def _trust_of(state: ConnectionState) -> Trust:
+def _check_of(state: ConnectionState) -> OutboxCheck:
     cache = runtime.current()
-    trust: Trust = cache.trusts.setdefault(state.label, Trust(cache.store))
-    return trust
+    check: OutboxCheck = cache.outbox_checks.setdefault(state.label, OutboxCheck(cache.store))
+    return check
 
 
-def trust_anew(state: ConnectionState) -> Belief:
-    """``trust_in`` after a look into the outbox that begins now."""
-    trust = _trust_of(state)
-    trust.belief = replace(trust.belief, renew_at=0.0, until=0.0)
-    return trust.renew(state)
+def check_outbox_now(state: ConnectionState) -> Checked:
+    """``check_outbox`` after a look into the outbox that begins now."""
+    check = _check_of(state)
+    check.checked = replace(check.checked, renew_at=0.0, until=0.0)
+    return check.renew(state)
 
 
 def _connect(connection: Any) -> None:

@@ -28,7 +28,7 @@ from ormcache.stats import counters
 
 logger = logging.getLogger("ormcache")
 
-CALM = 1.0
+INTERVAL = 1.0
 """Seconds for which a process believes that the outbox is empty after it was found so."""
 KEPT = 30.0
 """Seconds an entry is kept after everybody had the time to see it."""

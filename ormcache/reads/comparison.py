@@ -17,7 +17,7 @@ from django.db.models.sql.query import Query
 from ormcache import interrupts
 from ormcache.analysis.ordering import terms
 from ormcache.codec.values import pack, unpack
-from ormcache.outage.check import trust_anew
+from ormcache.outage.check import check_outbox_now
 from ormcache.reads.entries import ListEntry
 from ormcache.stats import counters
 
@@ -43,7 +43,7 @@ def count_stale(entry: ListEntry, replaced: bytes, payload: bytes) -> None:
         if is_same is None:
             return
         if not is_same:
-            if trust_anew(entry.state).is_alert or not entry.is_unchanged():
+            if check_outbox_now(entry.state).is_alert or not entry.is_unchanged():
                 return
             counters["list_stale"] += 1
         counters["list_compared"] += 1

@@ -139,7 +139,7 @@ def declared(
             one = dependencies.of_query(item.query, structure, label, vendor, secured).coarse
             found.stamps += one.stamps
             found.tables += one.tables
-            found.rosters |= one.rosters
+            found.schemes |= one.schemes
         elif isinstance(item, type) and issubclass(item, models.Model):
             dependencies.add_model(found, item, label, vendor)
         else:

@@ -21,7 +21,7 @@ from ormcache.coherence.entry import Entry
 from ormcache.coherence.flight import Flights, Turn
 from ormcache.coherence.reader import LEASE_MS, MOST_BYTES, kept_ms
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
-from ormcache.outage.check import trust_in
+from ormcache.outage.check import check_outbox
 from ormcache.reads import faults
 from ormcache.reads.depends_on import declared
 from ormcache.schema.options import DEFAULT, timeout_of
@@ -92,7 +92,7 @@ class ListEntry:
             raise Uncacheable(template.converted)
         self._coarse = template.coarse.stamps
         narrow = template.bind(query)
-        stamps, tables, rosters = narrow.stamps, narrow.tables, narrow.rosters
+        stamps, tables, schemes = narrow.stamps, narrow.tables, narrow.schemes
         rows: frozenset[bytes] = frozenset()
         extra: list[bytes] = [kind] if view is None else [kind, b"view", view]
         if options.depends_on:
@@ -103,7 +103,7 @@ class ListEntry:
             stamps, tables = [*stamps, *named.stamps], [*tables, *named.tables]
             extra += named.stamps
             self._declared = named.declared
-            rosters = rosters | named.rosters
+            schemes = schemes | named.schemes
             if view is None:
                 rows = frozenset(row_keys.row(pk) for row_keys, pk in named.declared)
         else:
@@ -122,7 +122,7 @@ class ListEntry:
             told = fingerprint.digest((), apart) if apart else b""
             key = keys.named_entry(options.key, told, view)
             shape = fingerprint.digest(structure, apart, shape, *extra)[:8]
-        self.entry = Entry(key, shape, stamps, rows, rosters, narrow is not template.coarse)
+        self.entry = Entry(key, shape, stamps, rows, schemes, narrow is not template.coarse)
         self.turn = _NO_TURN
 
     @property
@@ -207,7 +207,7 @@ class ListEntry:
     def _take(self, turn: Turn, is_valid: Callable[[Any], bool]) -> Any:
         """What another reader has stored meanwhile."""
         with turn:
-            self._belief.confirm_late(self.state)
+            self._checked.confirm_late(self.state)
             found = self._unpack(turn.payload or b"", is_valid)
         self.turn = Turn()
         return found
@@ -226,13 +226,13 @@ class ListEntry:
 
     def _look(self) -> bytes | None:
         read = runtime.current().reader.read_entry
-        self._belief = belief = trust_in(self.state)
+        self._checked = checked = check_outbox(self.state)
         payload = read(self.entry)
         if payload is None and self.entry.is_foreign:
             # Another version of the code keeps other partitions: rely on whole tables meanwhile.
             self.entry.stamps, self.entry.is_narrow = self._coarse, False
             payload = read(self.entry)
-        belief.confirm()
+        checked.confirm()
         return payload
 
     def packs(self, result: Any) -> bool:

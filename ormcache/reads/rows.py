@@ -13,7 +13,7 @@ from ormcache.coherence.reader import MOST_BYTES, Lease, Rows
 from ormcache.database.catalog import refusal
 from ormcache.database.sight import Token, count_refused
 from ormcache.exceptions import Corrupt, StoreError, Uncacheable, Unrepresentable
-from ormcache.outage.check import trust_in
+from ormcache.outage.check import check_outbox
 from ormcache.reads.select import Row, select
 from ormcache.schema.options import timeout_of
 from ormcache.schema.tables import Schema
@@ -46,9 +46,9 @@ def read_row(schema: Schema, pk: Any, connection: Any) -> Row | None:
         keys = cache.keys(state.label, table.name)
         found: Rows | None = None
         try:
-            belief = trust_in(state)
+            checked = check_outbox(state)
             found = cache.reader.read_row(keys.generation, table.fingerprint, keys.row(pk))
-            belief.confirm()
+            checked.confirm()
             payload = found.payloads()[0]
             if payload is not None:
                 row = table.codec.decode(payload)
@@ -90,9 +90,9 @@ def read_rows(wanted: Sequence[Wanted], using: str) -> None:
     token = sight.token
     is_read = False
     try:
-        belief = trust_in(state)
+        checked = check_outbox(state)
         runtime.current().reader.read_rows([rows for _, _, groups in cached for rows in groups])
-        belief.confirm()
+        checked.confirm()
         is_read = True
     except StoreError:
         counters["store_error"] += 1

@@ -85,7 +85,7 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
-class Roster:
+class Scheme:
     """The partitions of a table whose stamps its writers keep.
 
     ``id`` tells two versions of the code apart that partition differently: neither relies on
@@ -96,9 +96,9 @@ class Roster:
     partitions: tuple[Partition, ...]
 
 
-def roster(partitions: tuple[Partition, ...]) -> Roster:
+def scheme(partitions: tuple[Partition, ...]) -> Scheme:
     named = "\n".join(f"{each.column} {each.kind.__name__}" for each in partitions)
-    return Roster(hashlib.blake2b(named.encode(), digest_size=4).digest(), partitions)
+    return Scheme(hashlib.blake2b(named.encode(), digest_size=4).digest(), partitions)
 
 
 def partitions(model: type[models.Model], fields: tuple[Any, ...]) -> Iterator[Partition]:

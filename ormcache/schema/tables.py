@@ -26,11 +26,11 @@ from ormcache.schema.conversions import is_selected_plainly, stores_plainly
 from ormcache.schema.options import enrolment_of
 from ormcache.schema.partitions import (
     TEXTS,
-    Roster,
+    Scheme,
     final_target,
     integer_range,
     partitions,
-    roster,
+    scheme,
 )
 
 T = TypeVar("T")
@@ -60,14 +60,14 @@ class Table:
     """Of integers, those the column can hold: for any other Django asks nothing."""
     positions: dict[str, int]
     generated: frozenset[str]
-    roster: Roster
-    loose_text_roster: Roster
+    scheme: Scheme
+    loose_text_scheme: Scheme
     plain: frozenset[str]
     """The columns of which it is known what a value that is sent becomes."""
 
-    def roster_on(self, vendor: str) -> Roster:
+    def scheme_on(self, vendor: str) -> Scheme:
         """The partitions that count on a database of this kind. MySQL compares text loosely."""
-        return self.loose_text_roster if vendor == "mysql" else self.roster
+        return self.loose_text_scheme if vendor == "mysql" else self.scheme
 
     def normalise(self, pk: object) -> Any:
         """``pk`` as the row's key; ``None`` when it is not surely what the database compares."""
@@ -216,8 +216,8 @@ def _make_table(model: type[models.Model]) -> Table:
         highest_pk=highest,
         positions={item.column: i for i, item in enumerate(fields)},
         generated=frozenset(item.column for item in fields if item.generated),
-        roster=roster(found),
-        loose_text_roster=roster(tuple(each for each in found if each.kind is not str)),
+        scheme=scheme(found),
+        loose_text_scheme=scheme(tuple(each for each in found if each.kind is not str)),
         plain=frozenset(item.column for item in fields if stores_plainly(item)),
     )
 

@@ -95,7 +95,7 @@ def note_inserts(
     if replaced:
         _note_upserts(writes, keys, replaced)
         return
-    partitions = [each.column for each in table.roster.partitions]
+    partitions = [each.column for each in table.scheme.partitions]
     for values, key in zip(rows, keys, strict=True):
         given = {column: values.get(column, UNKNOWN) for column in partitions}
         writes.insert_row(key if _is_generated(table, values) else None, given)

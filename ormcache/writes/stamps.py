@@ -8,7 +8,7 @@ from typing import Any
 from ormcache import cells
 from ormcache.exceptions import Corrupt
 from ormcache.keys import TableKeys
-from ormcache.schema.partitions import Roster
+from ormcache.schema.partitions import Scheme
 from ormcache.schema.tables import Table
 from ormcache.stats import counters
 from ormcache.writes.pending import UNKNOWN, TableWrites, Values
@@ -21,20 +21,20 @@ _FEW_COLUMNS = 4
 class TableChanges:
     """What a transaction changes in one table.
 
-    ``roster`` is that of the partitions whose stamps are kept; ``None`` for a table without rows
+    ``scheme`` is that of the partitions whose stamps are kept; ``None`` for a table without rows
     in the cache. ``generation`` and ``epoch`` are set once they have been looked up.
     """
 
     def __init__(
-        self, keys: TableKeys, writes: TableWrites, roster: Roster | None, connection: Any
+        self, keys: TableKeys, writes: TableWrites, scheme: Scheme | None, connection: Any
     ) -> None:
         self._connection = connection
         self.keys = keys
         self.writes = writes
         self.generation: bytes | None = None
         self.epoch = b""
-        self._partitions = roster.partitions if roster else ()
-        self.roster = roster.id if roster else None
+        self._partitions = scheme.partitions if scheme else ()
+        self.scheme = scheme.id if scheme else None
 
     def known_stamps(self) -> Iterator[bytes]:
         """The stamps that change whatever the old rows were."""
@@ -68,12 +68,12 @@ class TableChanges:
 
     def inserted_stamps(self, lists: bytes | None) -> Iterator[bytes]:
         """The stamps new rows change. ``lists`` is the table's lists stamp as it is: when it does
-        not name this roster, some lists may rely on partitions that are not kept here."""
+        not name this scheme, some lists may rely on partitions that are not kept here."""
         writes = self.writes
         if writes.table is None or writes.whole or writes.lists:
             return
         touched = writes.rows or writes.inserted
-        if touched and cells.roster_of(lists) != self.roster:
+        if touched and cells.scheme_of(lists) != self.scheme:
             yield self.keys.lists
         for values in writes.inserted.values():
             tokens = self._tokens(None, values)
@@ -178,7 +178,7 @@ class TableChanges:
         return found
 
     def _old_values(self, table: Table, old: bytes | None) -> list[Any] | None:
-        if old is None or cells.roster_of(self.generation) is None:
+        if old is None or cells.scheme_of(self.generation) is None:
             return None
         prefix = cells.value_prefix(self.epoch, table.fingerprint, self.generation or b"")
         if not old.startswith(prefix):

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 
 import ormcache
 from ormcache.exceptions import StoreError
-from ormcache.outage.check import trust_anew
+from ormcache.outage.check import check_outbox_now
 from ormcache.writes.hooks import state_of
 from tests.integration.interleave import elsewhere
 from tests.plugins.redis_server import RedisServer
@@ -97,7 +97,7 @@ def fill(author: Author) -> None:
 
 def look(author: Author) -> None:
     with suppress(StoreError):
-        trust_anew(state_of(connection))
+        check_outbox_now(state_of(connection))
 
 
 def another(author: Author) -> str:

@@ -41,8 +41,11 @@ def _write_noted(author: Author) -> None:
 
 def _believe(seconds: float) -> None:
     """From now on, that the outbox is empty."""
-    trusted, until = next(iter(runtime.current().trusts.values())), time.monotonic() + seconds
-    trusted.belief = replace(trusted.belief, renew_at=until, until=until)
+    trusted, until = (
+        next(iter(runtime.current().outbox_checks.values())),
+        time.monotonic() + seconds,
+    )
+    trusted.checked = replace(trusted.checked, renew_at=until, until=until)
 
 
 def _drop_clients(server: RedisServer) -> None:

@@ -132,7 +132,7 @@ def test_a_process_that_was_not_cut_off_finds_out(author: Author, cut: Wire) -> 
         + """
     import time
     from ormcache.stats import counters
-    from ormcache.writes import outbox
+    from ormcache.outage import outbox
     outbox.MARK_MS = 1
     print(Author.objects.get(slug="a").name)
     # The marks of the replay expire, and the next read fills.
@@ -158,9 +158,9 @@ def test_it_looks_again_after_a_while(
     assert ("new", ["new"], 1) == read()
     _write_unseen(author, "newer")
     outbox.put(connection, [keys.row(author.pk), keys.lists])
-    found = runtime.current().trusts[_label()]
-    assert found.belief.until <= time.monotonic() + outbox.CALM
-    found.belief = replace(found.belief, renew_at=0.0)
+    found = runtime.current().outbox_checks[_label()]
+    assert found.checked.until <= time.monotonic() + outbox.INTERVAL
+    found.checked = replace(found.checked, renew_at=0.0)
     assert ("newer", ["newer"], 1) == read()
 
 
@@ -367,7 +367,7 @@ def test_a_healthy_site_asks_the_database_rarely(
         return look(asked)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outbox, "CALM", 60.0)
+        patch.setattr(outbox, "INTERVAL", 60.0)
         runtime.reset()
         read()
     with pytest.MonkeyPatch.context() as patch, django_assert_num_queries(0):
@@ -449,11 +449,11 @@ def test_only_the_first_write_of_an_outage_waits(
     assert [] == waits
     for _ in range(3):
         rename(author)
-    assert [outbox.CALM] == waits
+    assert [outbox.INTERVAL] == waits
     # Long after it, nobody need be alert any more.
     OutboxEntry.objects.update(announced=time.time() - outbox.KEPT)
     rename(author)
-    assert [outbox.CALM] * 2 == waits
+    assert [outbox.INTERVAL] * 2 == waits
 
 
 def test_while_an_entry_is_kept_everybody_looks_before_each_read(
@@ -480,9 +480,9 @@ def test_entries_are_deleted_in_the_end(
     OutboxEntry.objects.update(kept_until=time.time() - 1)
     read()
     assert not OutboxEntry.objects.exists()
-    found = runtime.current().trusts[_label()]
+    found = runtime.current().outbox_checks[_label()]
     read()
-    assert not found.belief.is_alert
+    assert not found.checked.is_alert
 
 
 @pytest.mark.processes

@@ -12,7 +12,7 @@ from ormcache import cells
 from ormcache.codec.values import pack
 from ormcache.coherence import entry, flight, reader
 from ormcache.outage import outbox
-from ormcache.outage.check import trust_anew, trust_in
+from ormcache.outage.check import check_outbox, check_outbox_now
 from ormcache.reads import entries
 from ormcache.reads.comparison import count_stale
 from ormcache.stats import counters
@@ -162,10 +162,10 @@ def test_what_a_writer_without_redis_commits_meanwhile_was_not_stale(
     aged: Aged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has marked nothing, and is not acknowledged yet: only a look into the outbox tells."""
-    monkeypatch.setattr(outbox, "CALM", 60.0)
-    assert not trust_anew(state_of(connection)).is_alert
+    monkeypatch.setattr(outbox, "INTERVAL", 60.0)
+    assert not check_outbox_now(state_of(connection)).is_alert
     outbox.put(connection, [b"a cell of another process"])
-    assert not trust_in(state_of(connection)).is_alert
+    assert not check_outbox(state_of(connection)).is_alert
     assert [0, 0] == found_stale(lambda: list(VALUES.reset()))
 
 

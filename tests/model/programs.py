@@ -119,7 +119,7 @@ def later(each: Read) -> Read:
     """The same when the outbox was last looked into a while ago."""
 
     def read() -> dict[Any, Any]:
-        time.sleep(outbox.CALM)
+        time.sleep(outbox.INTERVAL)
         return dict(each.program())
 
     oracle = each.oracle or each.program

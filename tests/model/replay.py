@@ -29,7 +29,7 @@ from ormcache.database.catalog import catalog
 from ormcache.database.questions import Answer
 from ormcache.exceptions import StoreError
 from ormcache.outage import outbox
-from ormcache.outage.check import Belief, Trust
+from ormcache.outage.check import Checked, OutboxCheck
 from ormcache.writes.hooks import state_of
 from tests.model import database
 
@@ -41,7 +41,7 @@ PAUSE = 4.5
 result, and shorter than the outbox is believed to be empty. So a waiter looks once more and gives
 up; when it looks is up to the scheduler."""
 
-CALM = 10.0
+INTERVAL = 10.0
 """Seconds for which the outbox is believed to be empty, and a noted commit waits."""
 
 Program = Callable[[], Any]
@@ -361,7 +361,7 @@ def _world(session: Session, setting: Setting) -> Iterator[None]:
         lambda: chance,
         lambda least, most: least,
         draw,
-        CALM,
+        INTERVAL,
     )
     servers.forget_answers()
     runtime._current = runtime.Runtime(config, store, setting.reader(store), setting.writer(store))
@@ -392,10 +392,10 @@ def _learns_nothing(*asked: Any) -> bool:
 
 def _believe(store: Any, connection: Any) -> None:
     """The process has read before: it has found the outbox empty."""
-    trust = Trust(store)
-    trust.belief = Belief(store, store.contact, CALM, CALM, is_alert=False)
-    trust._has_table = True
-    runtime.current().trusts[state_of(connection).label] = trust
+    check = OutboxCheck(store)
+    check.checked = Checked(store, store.contact, INTERVAL, INTERVAL, is_alert=False)
+    check._has_table = True
+    runtime.current().outbox_checks[state_of(connection).label] = check
 
 
 _PATCHED: tuple[tuple[Any, str], ...] = (
@@ -406,5 +406,5 @@ _PATCHED: tuple[tuple[Any, str], ...] = (
     (random, "random"),
     (random, "uniform"),
     (os, "urandom"),
-    (outbox, "CALM"),
+    (outbox, "INTERVAL"),
 )

@@ -67,7 +67,7 @@ class SetsOnMiss(Reader):
             if rows.prefix is None:
                 ask = ("STAMP", rows.generation, cells.new_stamp(), stamp_ms)
                 epoch, (stamp,) = self._store.run([ask])
-                if cells.roster_of(stamp) is not None:
+                if cells.scheme_of(stamp) is not None:
                     rows.prefix = cells.value_prefix(epoch, rows.fingerprint, stamp)
         for rows, positions, granted in zip(groups, misses, leases, strict=True):
             if rows.prefix is not None:

@@ -35,4 +35,4 @@ def ormcache_wire(wire: Wire, settings: Settings) -> Wire:
 def brief_notice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write of an outage waits for a tenth of a second, to be noticed by all."""
     if "whole_notice" not in request.keywords:
-        monkeypatch.setattr(outbox, "CALM", 0.1)
+        monkeypatch.setattr(outbox, "INTERVAL", 0.1)

@@ -21,7 +21,7 @@ from ormcache.locks import Claim
 from ormcache.models import OutboxEntry
 from ormcache.outage import check as trust_module
 from ormcache.outage import outbox
-from ormcache.outage.check import Trust, trust_in
+from ormcache.outage.check import OutboxCheck, check_outbox
 from ormcache.reads import entries
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
@@ -43,17 +43,17 @@ def name() -> str:
     return str(Author.objects.get(slug="a").name)
 
 
-def own_trust() -> Trust:
+def own_check() -> OutboxCheck:
     state = state_of(connection)
-    trust_in(state)
-    trust: Trust = runtime.current().trusts[state.label]
-    return trust
+    check_outbox(state)
+    check: OutboxCheck = runtime.current().outbox_checks[state.label]
+    return check
 
 
 def look_again() -> None:
     """Let the next read look into the outbox."""
-    trust = own_trust()
-    trust.belief = replace(trust.belief, renew_at=0.0, until=0.0)
+    check = own_check()
+    check.checked = replace(check.checked, renew_at=0.0, until=0.0)
 
 
 @pytest.mark.postgres
@@ -91,7 +91,7 @@ def test_another_thread_that_renews_makes_no_old_reply_new(
         reply = read(asked)
         if OutboxEntry.objects.filter(waiting=True).exists():
             cache.store.contact += 1
-            own_trust()
+            own_check()
             assert not OutboxEntry.objects.filter(waiting=True).exists()
         return reply
 
@@ -149,7 +149,7 @@ def test_a_long_replay_does_not_stop_the_other_threads(
 
     def look() -> None:
         try:
-            own_trust()
+            own_check()
         finally:
             connections.close_all()
 
@@ -172,15 +172,15 @@ def slow_look(
 ) -> Iterator[tuple[threading.Event, Callable[[], Reading]]]:
     """The next look lasts until the event is set; the function begins it in another thread."""
     may_end, is_looking = threading.Event(), threading.Event()
-    look = Trust._look
+    look = OutboxCheck._look
 
-    def look_slowly(self: Trust, state: Any) -> Any:
+    def look_slowly(self: OutboxCheck, state: Any) -> Any:
         is_looking.set()
         assert may_end.wait(10)
         return look(self, state)
 
     def begin() -> Reading:
-        monkeypatch.setattr(Trust, "_look", look_slowly)
+        monkeypatch.setattr(OutboxCheck, "_look", look_slowly)
         readings.append(Reading(name))
         assert is_looking.wait(10)
         return readings[-1]
@@ -199,7 +199,7 @@ def test_what_another_thread_looks_up_for_the_first_time_is_waited_for(
 ) -> None:
     """A crowd at the start of a process would all ask the database otherwise."""
     may_end, begin = slow_look
-    runtime.current().trusts.clear()
+    runtime.current().outbox_checks.clear()
     hits = counters["row_hit"]
     other = begin()
     threading.Timer(0.5, may_end.set).start()
@@ -211,8 +211,8 @@ def test_a_belief_goes_on_while_another_thread_looks(author: Author, slow_look: 
     _, begin = slow_look
     look_again()
     begin()
-    trust = runtime.current().trusts[state_of(connection).label]
-    trust.belief = replace(trust.belief, until=time.monotonic() + 60)
+    check = runtime.current().outbox_checks[state_of(connection).label]
+    check.checked = replace(check.checked, until=time.monotonic() + 60)
     hits = counters["row_hit"]
     assert ("old", 1) == (name(), counters["row_hit"] - hits)
 
@@ -226,13 +226,13 @@ def test_a_belief_that_is_over_does_not_go_on(
     look_again()
     begin()
     cache = runtime.current()
-    trust = cache.trusts[state_of(connection).label]
+    check = cache.outbox_checks[state_of(connection).label]
     over = {
         "time": {"until": time.monotonic()},
         "contact": {"until": time.monotonic() + 60, "contact": cache.store.contact - 1},
         "alert": {"until": time.monotonic() + 60, "is_alert": True},
     }
-    trust.belief = replace(trust.belief, **over[guard])
+    check.checked = replace(check.checked, **over[guard])
     hits = counters["row_hit"]
     assert ("old", 0) == (name(), counters["row_hit"] - hits)
 
@@ -249,7 +249,7 @@ def test_nobody_waits_for_himself(author: Author, monkeypatch: pytest.MonkeyPatc
 
     # To replay it the look opens a connection of its own.
     outbox.put(connection, [b"key"])
-    runtime.current().trusts.clear()
+    runtime.current().outbox_checks.clear()
     connection_created.connect(read)
     try:
         assert "old" == name()
@@ -263,7 +263,7 @@ def test_a_look_that_takes_long_is_waited_for_once(
 ) -> None:
     monkeypatch.setattr(trust_module, "_PATIENCE", 0.2)
     _, begin = slow_look
-    runtime.current().trusts.clear()
+    runtime.current().outbox_checks.clear()
     begin()
     assert "old" == name()
     monkeypatch.setattr(trust_module, "_PATIENCE", 60.0)
@@ -272,17 +272,17 @@ def test_a_look_that_takes_long_is_waited_for_once(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="about fork")
 def test_a_process_forked_while_a_thread_looks(author: Author) -> None:
-    trust = own_trust()
+    check = own_check()
     connections.close_all()
     claim = Claim()
-    assert trust._lock.take(claim)
+    assert check._lock.take(claim)
     claim.thread = -1
     child = os.fork()
     if not child:
         signal.alarm(5)
         hits = counters["row_hit"]
         os._exit(0 if ("old", 1) == (name(), counters["row_hit"] - hits) else 1)
-    trust._lock.give_back(claim)
+    check._lock.give_back(claim)
     assert 0 == os.waitpid(child, 0)[1]
 
 
@@ -317,10 +317,10 @@ def test_a_reply_that_is_older_than_its_look_allows(
 
     def mget(asked: Sequence[bytes]) -> tuple[bytes, list[bytes | None]]:
         reply = read(asked)
-        trust = cache.trusts[state_of(connection).label]
+        check = cache.outbox_checks[state_of(connection).label]
         if not OutboxEntry.objects.exists():
             write_elsewhere(author, "new")
-            time.sleep(max(0.0, trust.belief.until - time.monotonic()))
+            time.sleep(max(0.0, check.checked.until - time.monotonic()))
         return reply
 
     monkeypatch.setattr(cache.store, "mget", mget)
