@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import connections, models, router
@@ -21,7 +21,6 @@ from ormcache.analysis import fingerprint
 from ormcache.analysis.genuine import over_cached, overridden, own_compiler
 from ormcache.analysis.plan import plan_of
 from ormcache.analysis.resolved import resolved
-from ormcache.analysis.sets import in_order, ordered, ordered_arguments
 from ormcache.database.servers import is_copy
 from ormcache.exceptions import Uncacheable
 from ormcache.explain.explanation import Explanation
@@ -174,7 +173,6 @@ class CachedQuerySet(QuerySet[_M, _M]):
         connection = self._connection()
         if connection is None or not (args or kwargs):
             return run(*args, **kwargs)
-        args, kwargs = ordered_arguments(args, kwargs)
         walked: Any = None
         try:
             self._check("aggregate")
@@ -443,23 +441,6 @@ class CachedQuerySet(QuerySet[_M, _M]):
         if clone._cache_options.depends_on:
             check_declared(clone._cache_options.depends_on, clone._primary())
         return clone
-
-    def in_bulk(self, id_list: Any = None, **kwargs: Any) -> dict[Any, _M]:
-        return super().in_bulk(in_order(id_list), **kwargs)
-
-    def _filter_or_exclude_inplace(self, negate: bool, args: Any, kwargs: Any) -> None:
-        args, kwargs = ordered_arguments(args, kwargs)
-        super()._filter_or_exclude_inplace(negate, args, kwargs)  # type: ignore[misc]
-
-    def complex_filter(self, filter_obj: Any) -> Self:
-        return super().complex_filter(ordered(filter_obj))
-
-    def _annotate(self, args: Any, kwargs: Any, select: bool = True) -> Any:
-        args, kwargs = ordered_arguments(args, kwargs)
-        return super()._annotate(args, kwargs, select)  # type: ignore[misc]
-
-    def order_by(self, *field_names: Any) -> Self:
-        return super().order_by(*map(ordered, field_names))
 
     def _with_options(self, options: EntryOptions) -> CachedQuerySet[_M]:
         clone = self._chain()  # type: ignore[attr-defined]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
-from django.db.models.lookups import Lookup
+from django.db.models.lookups import In, Lookup
 from django.db.models.sql.where import ExtraWhere, NothingNode, WhereNode
 
-from ormcache.analysis.parameters import ATOMS, bind
+from ormcache import interrupts
+from ormcache.analysis.parameters import ATOMS, SEQUENCES, bind
 from ormcache.analysis.structure import HANDLERS, Handler, Token, is_genuine, makers
 from ormcache.exceptions import Uncacheable
 
@@ -36,8 +38,9 @@ SESSION = frozenset(
 )
 
 
-def lookup(path: str) -> Handler:
-    """The handler of the lookup class at ``path``."""
+def lookup(path: str, *, is_in: bool = False) -> Handler:
+    """The handler of the lookup class at ``path``. ``is_in``: the order of its values does not
+    matter."""
 
     def emit(node: Any, out: list[Token], values: list[Any]) -> None:
         if node.bilateral_transforms:
@@ -50,9 +53,34 @@ def lookup(path: str) -> Handler:
             out.append("=")
             values.append(rhs)
         else:
-            bind(rhs, out, values)
+            bind(_in_order(rhs) if is_in else rhs, out, values)
 
     return emit
+
+
+def _in_order(found: Any) -> Any:
+    """The values of ``IN`` in an order of their own: one key for one set, which comes out in
+    another order in each process."""
+    if type(found) not in SEQUENCES:
+        return found
+    for rank in (None, _rank) if ATOMS.issuperset(map(type, found)) else (_rank,):
+        try:
+            return sorted(found, key=rank)
+        except Exception as error:  # Whatever the comparison of two values raises.
+            interrupts.pass_on(error)
+    # Another key for another order of what cannot be compared is no mistake.
+    return found
+
+
+def _rank(value: Any) -> tuple[str, Any]:
+    """What sorts values of several kinds, and those that have no order."""
+    kind = type(value).__qualname__
+    if isinstance(value, Enum):
+        return kind, value.name
+    if type(value) is tuple:
+        return kind, tuple(map(_rank, value))
+    # None is no less than None.
+    return kind, () if value is None else value
 
 
 def where(node: WhereNode, out: list[Token], values: list[Any]) -> None:
@@ -74,7 +102,7 @@ def _built_in(kind: type, path: str) -> Handler | None:
     if path in SESSION:
         raise Uncacheable(f"{path} depends on settings of the session")
     if kind.__module__ in MODULES and issubclass(kind, Lookup) and is_genuine(kind):
-        return lookup(path)
+        return lookup(path, is_in=issubclass(kind, In))
     return None
 
 

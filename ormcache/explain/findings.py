@@ -16,7 +16,6 @@ from django.db.models.sql.query import Query
 from ormcache import runtime
 from ormcache.analysis import dependencies, fingerprint
 from ormcache.analysis.genuine import own_compiler
-from ormcache.analysis.sets import ordered_arguments
 from ormcache.exceptions import StoreError, Uncacheable
 from ormcache.explain import depends_on
 from ormcache.explain.entry import view_entry
@@ -228,7 +227,6 @@ def _aggregate(found: _Findings, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     found.queryset._check("aggregate")
     if not (args or kwargs):
         raise Uncacheable("aggregate() without arguments asks for nothing")
-    args, kwargs = ordered_arguments(args, kwargs)
     named = kwargs | {arg.default_alias: arg for arg in args}
     found.by_entry(b"aggregate", *fingerprint.walk_aggregate(found.queryset.query, named))
 
