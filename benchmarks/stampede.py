@@ -29,9 +29,8 @@ from django.db.models import BigIntegerField, Func
 
 from benchmarks.models import CachedAuthor
 from benchmarks.operations import create_database
-from ormcache import runtime
+from ormcache import runtime, stable
 from ormcache.coherence import entry, flight, reader
-from ormcache.query import stable
 from ormcache.stats import counters, reset
 
 Crowd = Callable[[int, Callable[[], Any]], list[Any]]

@@ -20,7 +20,7 @@ from django.db.models.options import Options
 from django.utils.functional import cached_property
 
 from ormcache.managers import CacheManager
-from ormcache.query.queryset import CachedQuerySet
+from ormcache.queryset import CachedQuerySet
 
 _FOUND = ("managers", "managers_map", "base_manager", "default_manager")
 """What ``Options`` remembers of a model's managers."""

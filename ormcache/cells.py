@@ -4,7 +4,7 @@ A cell is absent, or one of::
 
     V epoch8 fingerprint8 stamp13* nonce8 soft8 cost4 payload   a value (row cell or list entry)
     L epoch8 nonce8 time16                                      a reader's lease
-    S roster4 nonce8                                            a stamp or generation
+    S scheme4 nonce8                                            a stamp or generation
     W (token16 deadline13)*                                     writers' marks
 
 The part a reader compares stands first and is contiguous, so "is this a hit" is one
@@ -26,8 +26,8 @@ MARK = b"W"
 EPOCH_SIZE = 8
 FINGERPRINT_SIZE = 8
 NONCE_SIZE = 8
-ROSTER_SIZE = 4
-STAMP_SIZE = 1 + ROSTER_SIZE + NONCE_SIZE
+SCHEME_SIZE = 4
+STAMP_SIZE = 1 + SCHEME_SIZE + NONCE_SIZE
 TOKEN_SIZE = 16
 
 LEFT = b"left"
@@ -74,18 +74,18 @@ def pack_lease(epoch: bytes, nonce: bytes) -> bytes:
     return LEASE + epoch + nonce
 
 
-def new_stamp(roster: bytes = bytes(ROSTER_SIZE)) -> bytes:
+def new_stamp(scheme: bytes = bytes(SCHEME_SIZE)) -> bytes:
     """A stamp nobody has seen; the server puts its time into the nonce when it takes it. That of a
-    table's lists names the ``roster`` of partitions whose stamps its writers keep (see
-    ``schema.Roster``)."""
-    return STAMP + roster + new_nonce()
+    table's lists names the ``scheme`` of partitions whose stamps its writers keep (see
+    ``schema.Scheme``)."""
+    return STAMP + scheme + new_nonce()
 
 
-def roster_of(stamp: bytes | None) -> bytes | None:
-    """The roster a stamp names; ``None`` when it is absent, marked or no stamp."""
+def scheme_of(stamp: bytes | None) -> bytes | None:
+    """The scheme a stamp names; ``None`` when it is absent, marked or no stamp."""
     if stamp is None or len(stamp) != STAMP_SIZE or stamp[:1] != STAMP:
         return None
-    return stamp[1 : 1 + ROSTER_SIZE]
+    return stamp[1 : 1 + SCHEME_SIZE]
 
 
 def nonce_of(stamp: bytes) -> bytes:
@@ -95,7 +95,7 @@ def nonce_of(stamp: bytes) -> bytes:
 
 def stamp_of_value(value: Value) -> bytes:
     """What stands for a row cell among stamps: its nonce, which every fill renews."""
-    return STAMP + bytes(ROSTER_SIZE) + value.nonce
+    return STAMP + bytes(SCHEME_SIZE) + value.nonce
 
 
 def stamps_of(value: Value) -> list[bytes]:

@@ -14,17 +14,17 @@ from django.db import models
 from django.db.models.sql.query import Query
 
 from ormcache import backends
+from ormcache.analysis.genuine import overridden
+from ormcache.analysis.resolved import own_in_sql
 from ormcache.conf import OUTBOX, URL_DOCS, Config, names_a_server, parse
 from ormcache.enrolment import is_glob, matching, patterns, refusal
 from ormcache.exceptions import ConfigError, Uncacheable
 from ormcache.managers import CachedQuerySet
-from ormcache.options import enrolment_of, misspelt, options_of, read_mapping, read_options
-from ormcache.partitions import partition_kind
-from ormcache.query.genuine import overridden
-from ormcache.query.resolved import own_in_sql
-from ormcache.schema import is_cached, schema_of
+from ormcache.outage import table
+from ormcache.schema.options import enrolment_of, misspelt, options_of, read_mapping, read_options
+from ormcache.schema.partitions import partition_kind
+from ormcache.schema.tables import is_cached, schema_of
 from ormcache.store.connect import open_url
-from ormcache.writes import outboxtable
 
 _DOCS = "See https://ormcache.readthedocs.io/en/stable/reference/checks.html#"
 
@@ -89,9 +89,9 @@ def check_outbox(
     found: list[checks.CheckMessage] = []
     for alias in databases or ():
         try:
-            if not outboxtable.missing_from(alias):
+            if not table.missing_from(alias):
                 continue
-            text, hint = outboxtable.missing_text(alias), outboxtable.missing_hint(alias)
+            text, hint = table.missing_text(alias), table.missing_hint(alias)
         except Exception as error:  # Every driver has errors of its own.
             text = f"The database {alias!r} does not say whether it has an outbox: {error}"
             hint = "Ask again when it answers."

@@ -19,9 +19,9 @@ from django.db import models
 from ormcache.adoption import adopt, disown
 from ormcache.conf import parse
 from ormcache.modelset import changed
-from ormcache.options import ENROLMENT, Enrolment, enrolment_of
-from ormcache.query.bypass import bypass
-from ormcache.schema import forget_table
+from ormcache.reads.bypass import bypass
+from ormcache.schema.options import ENROLMENT, Enrolment, enrolment_of
+from ormcache.schema.tables import forget_table
 
 Model = type[models.Model]
 
@@ -165,6 +165,6 @@ def _forget_related_managers() -> None:
 
 
 def _is_broad(model: Model) -> bool:
-    from ormcache.writes.watched import is_session
+    from ormcache.schema.watched import is_session
 
     return model._meta.label_lower in _BROAD or is_session(model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db import OperationalError
+
 
 class OrmcacheError(Exception):
     """Base of every error raised by ormcache."""
@@ -29,3 +31,10 @@ class Uncacheable(OrmcacheError):
 
 class StoreError(OrmcacheError):
     """The store could not be reached or refused a command."""
+
+
+class InvalidationFailed(OperationalError):
+    """Redis did not take the marks of a transaction, so the transaction was not committed.
+
+    A ``DatabaseError``, so that Django rolls the transaction back as for any failed COMMIT.
+    """

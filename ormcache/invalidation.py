@@ -8,11 +8,11 @@ from asgiref.sync import sync_to_async
 from django.db import models, router
 from django.db.models.query import QuerySet
 
-from ormcache.databases import is_copy
-from ormcache.query.targets import check_target
+from ormcache.database.servers import is_copy
+from ormcache.reads.depends_on import check_target
+from ormcache.schema.watched import schema_or_none
 from ormcache.writes.announce import invalidate_rows, invalidate_tables
 from ormcache.writes.pending import MOST_ROWS
-from ormcache.writes.watched import schema_or_none
 
 
 def invalidate(target: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from django.db import models
 
-from ormcache.query.queryset import CachedQuerySet
+from ormcache.queryset import CachedQuerySet
 
 _M = TypeVar("_M", bound=models.Model)
 

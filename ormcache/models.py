@@ -10,8 +10,8 @@ from django.db.models.signals import class_prepared
 
 from ormcache.adoption import adopt
 from ormcache.managers import CacheManager
-from ormcache.query.bypass import bypass
-from ormcache.schema import is_cached
+from ormcache.reads.bypass import bypass
+from ormcache.schema.tables import is_cached
 
 
 class CachedModel(models.Model):
@@ -64,7 +64,7 @@ class OutboxEntry(models.Model):
     ``keys`` is a JSON list of their keys, each byte a character. All times are Unix seconds: the
     statement it is about may run until ``running_until`` (0: it is over), the entry is kept until
     ``kept_until``, and at ``announced`` (0: not yet) every process had had the time to see it.
-    Written and emptied by ``ormcache.writes.outbox``.
+    Written and emptied by ``ormcache.outage.outbox``.
     """
 
     id = models.BigAutoField(primary_key=True)

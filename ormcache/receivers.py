@@ -11,10 +11,11 @@ from django.db import connections, router
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 
-from ormcache import databases, enrolment, labels, modelset, runtime, totals
-from ormcache.query.comparison import count_stale
-from ormcache.query.lists import on_replaced
-from ormcache.writes import outboxtable
+from ormcache import enrolment, modelset, runtime, totals
+from ormcache.database import labels, servers
+from ormcache.outage import table
+from ormcache.reads.comparison import count_stale
+from ormcache.reads.entries import on_replaced
 from ormcache.writes.hooks import state_of
 
 _SHAPING = ("INSTALLED_APPS", "TIME_ZONE", "USE_TZ")
@@ -23,11 +24,11 @@ _SHAPING = ("INSTALLED_APPS", "TIME_ZONE", "USE_TZ")
 
 def connect() -> None:
     """Connect every receiver, and hook the connections that exist already."""
-    databases.remember_configured()
+    servers.remember_configured()
     connection_created.connect(_on_connection, dispatch_uid="ormcache.connection")
     post_migrate.connect(_on_migrated, dispatch_uid="ormcache.database")
     setting_changed.connect(_on_setting, dispatch_uid="ormcache.setting")
-    pre_migrate.connect(outboxtable.make_first, dispatch_uid="ormcache.outbox")
+    pre_migrate.connect(table.make_first, dispatch_uid="ormcache.outbox")
     request_finished.connect(_on_request_finished, dispatch_uid="ormcache.totals")
     atexit.register(totals.flush_at_exit)
     if count_stale not in on_replaced:
@@ -51,7 +52,7 @@ def _on_migrated(sender: Any, using: str, **kwargs: Any) -> None:
         return
     connection = connections[using]
     name = str(connection.settings_dict["NAME"])
-    renew = databases.is_test(connection) and name not in _renewed
+    renew = servers.is_test(connection) and name not in _renewed
     labels.establish(connection, renew=renew)
     if renew:
         _renewed.add(name)

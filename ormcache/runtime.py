@@ -28,8 +28,8 @@ class Runtime:
     store: Client
     reader: Reader
     writer: Writer
-    trusts: dict[str, Any] = field(default_factory=dict)
-    """By label of a database, what ``writes.trust`` knows of its outbox."""
+    outbox_checks: dict[str, Any] = field(default_factory=dict)
+    """By label of a database, what ``outage.check`` knows of its outbox."""
     _keys: dict[tuple[str, str], TableKeys] = field(default_factory=dict)
 
     def keys(self, database: str, table: str) -> TableKeys:
@@ -74,9 +74,9 @@ def reset() -> None:
 
 
 def _after_fork() -> None:
-    # A thread of the parent may have held the lock of one of the trusts.
+    # A thread of the parent may have held the lock of one of the outbox_checks.
     if _current is not None:
-        _current.trusts.clear()
+        _current.outbox_checks.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)

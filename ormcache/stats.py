@@ -30,7 +30,7 @@ NAMES = (
     "mark",
     "release",
     "release_mark_lost",
-    "release_roster_changed",
+    "release_scheme_changed",
     "release_failed",
     "store_error",
     "store_down",

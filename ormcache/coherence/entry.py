@@ -20,7 +20,7 @@ from ormcache.keys import is_of_value
 # The earliest an entry can be refreshed, in times of its cost: exp(-20) of the reads come sooner.
 _EARLIEST = 20
 _EXPIRY = struct.Struct(">df")
-_NO_ROSTER = bytes(cells.ROSTER_SIZE)
+_NO_SCHEME = bytes(cells.SCHEME_SIZE)
 
 
 @dataclass(slots=True)
@@ -33,10 +33,10 @@ class Entry:
     """Keys of the stamps it relies on."""
     rows: frozenset[bytes] = frozenset()
     """Those of the stamps that are row cells: what counts of them is their nonce."""
-    rosters: Mapping[bytes, bytes] = field(default_factory=dict)
-    """By key of a table's lists stamp: the roster of partitions whose stamps are kept for it."""
+    schemes: Mapping[bytes, bytes] = field(default_factory=dict)
+    """By key of a table's lists stamp: the scheme of partitions whose stamps are kept for it."""
     is_narrow: bool = False
-    """Whether stamps of partitions stand among the stamps: they count only under that roster."""
+    """Whether stamps of partitions stand among the stamps: they count only under that scheme."""
     found: Sequence[bytes | None] = ()
     """The stamps as they are."""
     cell: bytes | None = None
@@ -84,9 +84,9 @@ class Entry:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether a table's writers keep the stamps of another roster than it relies on."""
+        """Whether a table's writers keep the stamps of another scheme than it relies on."""
         return self.is_narrow and any(
-            cells.roster_of(stamp) not in (None, roster) for stamp, roster in self._rosters()
+            cells.scheme_of(stamp) not in (None, scheme) for stamp, scheme in self._schemes()
         )
 
     @property
@@ -101,7 +101,7 @@ class Entry:
         stamps = _as_stamps(self.found)
         if stamps is None or (
             self.is_narrow
-            and any(cells.roster_of(stamp) != roster for stamp, roster in self._rosters())
+            and any(cells.scheme_of(stamp) != scheme for stamp, scheme in self._schemes())
         ):
             return None
         return cells.value_prefix(self.epoch, self.fingerprint, stamps)
@@ -123,7 +123,7 @@ class Entry:
             (
                 "STAMP",
                 key,
-                cells.new_stamp(self.rosters.get(key, _NO_ROSTER)),
+                cells.new_stamp(self.schemes.get(key, _NO_SCHEME)),
                 self._life_ms(key, stamp_ms),
             )
             for key in keys
@@ -152,10 +152,10 @@ class Entry:
         self.found = found
         self.covered = self.covered.union(positions)
 
-    def _rosters(self) -> list[tuple[bytes | None, bytes]]:
-        """The lists stamps found, each with the roster it should have."""
+    def _schemes(self) -> list[tuple[bytes | None, bytes]]:
+        """The lists stamps found, each with the scheme it should have."""
         found = zip(self.stamps, self.found, strict=True)
-        return [(stamp, self.rosters[key]) for key, stamp in found if key in self.rosters]
+        return [(stamp, self.schemes[key]) for key, stamp in found if key in self.schemes]
 
 
 def as_stamp(cell: bytes | None) -> bytes | None:

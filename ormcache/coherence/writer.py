@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ormcache import cells
 from ormcache.coherence.store import Command, Store, unlinking
 
-_NO_ROSTERS: Mapping[bytes, bytes] = MappingProxyType({})
+_NO_SCHEMES: Mapping[bytes, bytes] = MappingProxyType({})
 
 MARK_MS = 5000
 """How long a mark lives if its writer dies: as long is a cell uncached at most."""
@@ -22,7 +22,7 @@ class Released(NamedTuple):
     lost: int
     """Marks that were gone."""
     foreign: list[bytes]
-    """Lists stamps that had meanwhile been made anew under another roster: entries may rely on
+    """Lists stamps that had meanwhile been made anew under another scheme: entries may rely on
     stamps that were not marked. They have to go (see ``drop``)."""
 
 
@@ -64,20 +64,20 @@ class Writer:
         self,
         token: bytes,
         keys: Sequence[bytes],
-        rosters: Mapping[bytes, bytes] = _NO_ROSTERS,
+        schemes: Mapping[bytes, bytes] = _NO_SCHEMES,
     ) -> Released:
         """Take the marks off again: one round trip.
 
         To be called after the commit or a known rollback, never when the outcome is unknown.
-        ``rosters``: by key of a lists stamp the roster whose stamps were marked.
+        ``schemes``: by key of a lists stamp the scheme whose stamps were marked.
         """
         commands: list[Command] = [("RELEASE", key, token) for key in keys]
-        if rosters:
-            commands.append(("MGET", *rosters))
+        if schemes:
+            commands.append(("MGET", *schemes))
         _, replies = self._store.run(commands)
-        found = zip(rosters.items(), replies[-1] if rosters else (), strict=True)
+        found = zip(schemes.items(), replies[-1] if schemes else (), strict=True)
         foreign = [
-            key for (key, roster), stamp in found if cells.roster_of(stamp) not in (None, roster)
+            key for (key, scheme), stamp in found if cells.scheme_of(stamp) not in (None, scheme)
         ]
         return Released(sum(1 for reply in replies[: len(keys)] if reply == 0), foreign)
 

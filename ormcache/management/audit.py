@@ -23,14 +23,14 @@ from ormcache.exceptions import Corrupt
 from ormcache.management.compare import same
 from ormcache.management.names import databases, tables_named
 from ormcache.management.output import Output, Progress
-from ormcache.options import DEFAULT, options_of
-from ormcache.query.select import as_loaded
-from ormcache.schema import Table
+from ormcache.outage.check import check_outbox
+from ormcache.reads.select import as_loaded
+from ormcache.schema.options import DEFAULT, options_of
+from ormcache.schema.tables import Table
+from ormcache.schema.watched import watched_tables
 from ormcache.stats import counters
 from ormcache.text import columns, key_text
 from ormcache.writes.hooks import state_of
-from ormcache.writes.trust import trust_in
-from ormcache.writes.watched import watched_tables
 
 _BATCH = 200
 _LOOKS = 2
@@ -165,9 +165,9 @@ def _read(table: Table, using: str, wanted: list[bytes]) -> dict[bytes, _Cached]
     state = state_of(connections[using])
     rows = Rows(cache.keys(state.label, table.name).generation, table.fingerprint, wanted)
     # As a reader does: what the outbox makes useless it is not given.
-    belief = trust_in(state)
+    checked = check_outbox(state)
     cache.reader.read_rows([rows])
-    belief.confirm()
+    checked.confirm()
     _, ttls = cache.store.run([("PTTL", key) for key in wanted])
     found = {}
     for key, raw, payload, ttl in zip(wanted, rows.found, rows.payloads(), ttls, strict=True):

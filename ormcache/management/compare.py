@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ormcache.query.cellview import HIT, CellView, view_cells
-from ormcache.query.select import Row, select
-from ormcache.schema import Schema
+from ormcache.explain.row import HIT, CellView, view_cells
+from ormcache.reads.select import Row, select
+from ormcache.schema.tables import Schema
 
 _TRIES = 5
 

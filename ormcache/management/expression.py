@@ -18,8 +18,8 @@ from django.db import models
 from django.db.models import functions
 from django.utils import timezone
 
+from ormcache.explain.findings import VERBS
 from ormcache.managers import CachedQuerySet
-from ormcache.query.explain import VERBS
 
 _WRITES = frozenset(
     "add create get_or_create update_or_create bulk_create bulk_update update delete save remove"

@@ -10,13 +10,13 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from ormcache.exceptions import Uncacheable
+from ormcache.explain.row import HIT, CellView, view_cells
 from ormcache.management.compare import Comparison, compare
 from ormcache.management.names import check_alias, model_named, refuse_uncached
 from ormcache.management.output import Output
-from ormcache.query.cellview import HIT, CellView, view_cells
-from ormcache.schema import Schema
+from ormcache.schema.tables import Schema
+from ormcache.schema.watched import schema_on
 from ormcache.text import bytes_text, columns, key_text, ms_text
-from ormcache.writes.watched import schema_on
 
 _LONGEST = 80
 

@@ -11,10 +11,10 @@ from django.apps import apps
 from django.core.management.base import CommandError
 from django.db import connections, models
 
-from ormcache.options import options_of
-from ormcache.schema import is_cached
+from ormcache.schema.options import options_of
+from ormcache.schema.tables import is_cached
+from ormcache.schema.watched import watched_tables
 from ormcache.writes.hooks import state_of
-from ormcache.writes.watched import watched_tables
 
 logger = logging.getLogger("ormcache")
 

@@ -15,7 +15,7 @@ from ormcache.keys import site_prefix
 from ormcache.management.names import databases
 from ormcache.management.output import Output
 from ormcache.management.server import look, warn_of
-from ormcache.writes import outboxtable
+from ormcache.outage import table
 
 ROUND_TRIPS = 20
 
@@ -49,9 +49,9 @@ def _warn_of_outboxes(out: Output) -> list[str]:
     found = []
     for alias in databases().values():
         try:
-            if not outboxtable.missing_from(alias):
+            if not table.missing_from(alias):
                 continue
-            message = f"{outboxtable.missing_text(alias)} {outboxtable.missing_hint(alias)}"
+            message = f"{table.missing_text(alias)} {table.missing_hint(alias)}"
         except Exception as error:  # Every driver has errors of its own.
             message = f"the database {alias!r} does not say whether it has an outbox: {error}"
         out.warn(message)

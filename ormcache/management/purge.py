@@ -8,15 +8,14 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from ormcache import keys, runtime
-from ormcache.exceptions import StoreError
+from ormcache.exceptions import InvalidationFailed, StoreError
 from ormcache.management.names import databases, tables_named
 from ormcache.management.output import Output
 from ormcache.management.reclaim import Census, walk
 from ormcache.management.server import look, warn_of
+from ormcache.schema.watched import watched_tables
 from ormcache.text import columns
 from ormcache.writes.announce import invalidate_tables
-from ormcache.writes.errors import InvalidationFailed
-from ormcache.writes.watched import watched_tables
 
 _INTERRUPTED = 130
 

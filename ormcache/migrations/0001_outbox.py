@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import migrations, models
 
-from ormcache.writes.outboxtable import is_made
+from ormcache.outage.table import is_made
 
 
 class CreateOnce(migrations.CreateModel):

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import migrations
 
-from ormcache.labels import TABLE, establish
+from ormcache.database.labels import TABLE, establish
 
 
 def name(apps: Any, schema_editor: Any) -> None:

@@ -1,7 +1,7 @@
 """Writes announced by those who know exactly what they write.
 
 Each announcement notes the rows and columns, then lets the statement pass the watch. Whatever is
-not announced is found by ``writes.sqlwatch``.
+not announced is found by ``writes.watch``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache.conversions import comparison
-from ormcache.schema import Table
+from ormcache.schema.conversions import comparison
+from ormcache.schema.tables import Table
+from ormcache.schema.watched import watched_tables
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from ormcache.writes.invalidation import Invalidation
@@ -24,7 +25,6 @@ from ormcache.writes.noting import Announcement, note_inserts, note_update, valu
 from ormcache.writes.pending import UNKNOWN, Pending, TableWrites
 from ormcache.writes.returning import Returning
 from ormcache.writes.transaction import is_refusal, own_atomic
-from ormcache.writes.watched import watched_tables
 
 
 def insert(model: type[models.Model], using: str, run: Callable[[], Any]) -> Any:

@@ -18,9 +18,9 @@ from django.db.models.signals import class_prepared
 
 from ormcache import interrupts
 from ormcache.modelset import HISTORICAL
-from ormcache.writes.drivercalls import watch_driver_calls
-from ormcache.writes.sqlwatch import Watch
+from ormcache.writes.driver_calls import watch_driver_calls
 from ormcache.writes.transaction import ConnectionState
+from ormcache.writes.watch import Watch
 
 _states: weakref.WeakSet[ConnectionState] = weakref.WeakSet()
 _lock = threading.RLock()

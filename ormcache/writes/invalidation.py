@@ -12,16 +12,15 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ormcache import interrupts, runtime
-from ormcache.catalog import catalog, names_rows, roster_in
 from ormcache.coherence.writer import MARK_MS, Marked, new_token
 from ormcache.conf import OUTBOX
-from ormcache.exceptions import StoreError
-from ormcache.partitions import Roster
+from ormcache.database.catalog import catalog, names_rows, scheme_in
+from ormcache.exceptions import InvalidationFailed, StoreError
+from ormcache.outage import outbox
+from ormcache.schema.partitions import Scheme
 from ormcache.stats import counters
-from ormcache.writes import outbox
-from ormcache.writes.changes import TableChanges
-from ormcache.writes.errors import InvalidationFailed
 from ormcache.writes.pending import Pending, TableWrites
+from ormcache.writes.stamps import TableChanges
 
 logger = logging.getLogger("ormcache")
 
@@ -58,8 +57,8 @@ class Invalidation:
         self._connection = connection
         self._token = new_token()
         self._marked: list[bytes] = []
-        self._rosters: dict[bytes, bytes] = {}
-        """By key of a lists stamp, the roster of the stamps that were marked in its table."""
+        self._schemes: dict[bytes, bytes] = {}
+        """By key of a lists stamp, the scheme of the stamps that were marked in its table."""
         self._noted: Noted | None = None
         self._remembered: list[bytes] = []
 
@@ -100,7 +99,7 @@ class Invalidation:
                 TableChanges(
                     runtime.current().keys(self._database, name),
                     writes,
-                    self._roster(writes),
+                    self._scheme(writes),
                     self._connection,
                 )
                 for name, writes in pending.tables.items()
@@ -121,7 +120,7 @@ class Invalidation:
                 "would have been served old data."
             ) from error
 
-    def _roster(self, writes: TableWrites) -> Roster | None:
+    def _scheme(self, writes: TableWrites) -> Scheme | None:
         """The partitions whose stamps are kept in this database."""
         table = writes.table
         if table is None:
@@ -135,7 +134,7 @@ class Invalidation:
         if not names_rows(self._database, table):
             # Two spellings of a key are one row, and nobody knows which.
             writes.write_all()
-        return roster_in(self._database, self._connection.vendor, table)
+        return scheme_in(self._database, self._connection.vendor, table)
 
     def _has_outbox(self) -> bool:
         return runtime.current().config.on_outage == OUTBOX
@@ -169,8 +168,8 @@ class Invalidation:
             changes, marked.looked_up[::2], marked.looked_up[1::2], strict=True
         ):
             each.generation, each.epoch = generation, marked.epoch
-            if each.roster is not None:
-                self._rosters[each.keys.lists] = each.roster
+            if each.scheme is not None:
+                self._schemes[each.keys.lists] = each.scheme
             more |= _touched(each, each.inserted_stamps(lists))
         for (each, pk), old in zip(rows, marked.old, strict=False):
             more |= _touched(each, each.row_stamps(pk, old if holds_locks else None))
@@ -218,13 +217,13 @@ class Invalidation:
 
     def _release(self, marked: list[bytes]) -> None:
         try:
-            rosters = {key: self._rosters[key] for key in self._rosters.keys() - set(marked)}
+            schemes = {key: self._schemes[key] for key in self._schemes.keys() - set(marked)}
             writer = runtime.current().writer
-            lost, foreign = writer.release(self._token, marked, rosters)
+            lost, foreign = writer.release(self._token, marked, schemes)
             counters["release"] += len(marked)
             counters["release_mark_lost"] += lost
             if foreign:
-                counters["release_roster_changed"] += len(foreign)
+                counters["release_scheme_changed"] += len(foreign)
                 writer.drop(foreign)
         except StoreError:
             # The store has said what is wrong with it, once.
@@ -247,7 +246,7 @@ class Invalidation:
         entry has made all of them look before every read, and will be there for long."""
         if noted.is_announced and time.monotonic() - noted.at < _SOON:
             return
-        time.sleep(outbox.CALM)
+        time.sleep(outbox.INTERVAL)
         try:
             outbox.announce(self._connection, noted.entry)
         except Exception as error:

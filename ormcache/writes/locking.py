@@ -12,8 +12,8 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 
-from ormcache.databases import READ_COMMITTED
-from ormcache.schema import Table
+from ormcache.database.servers import READ_COMMITTED
+from ormcache.schema.tables import Table
 from ormcache.writes.pending import MOST_ROWS
 from ormcache.writes.transaction import ConnectionState
 
@@ -44,7 +44,7 @@ def lock_rows(state: ConnectionState, table: Table, query: Any) -> Rows | None:
     with connection.cursor() as cursor:
         cursor.execute(*found)
         rows = cursor.fetchall()
-    columns = [each.column for each in table.roster.partitions]
+    columns = [each.column for each in table.scheme.partitions]
     named = {table.normalise(key): dict(zip(columns, row, strict=True)) for key, *row in rows}
     return None if None in named else named
 
@@ -57,7 +57,7 @@ def _statement(state: ConnectionState, table: Table, query: Any) -> tuple[str, A
         condition, params = compiler.compile(query.where)
     except FullResultSet:
         condition, params = "TRUE", ()
-    columns = [table.pk_column, *(each.column for each in table.roster.partitions)]
+    columns = [table.pk_column, *(each.column for each in table.scheme.partitions)]
     selected = "SELECT " + ", ".join(f"{name}.{quote(column)}" for column in columns)
     limit = f"LIMIT {MOST_ROWS + 1}"
     isolation = state.isolation()

@@ -8,9 +8,9 @@ from typing import Any
 from django.db import models
 from django.db.models.fields import AutoFieldMixin
 
-from ormcache.schema import Table
+from ormcache.schema.tables import Table
 from ormcache.writes.pending import UNKNOWN, TableWrites
-from ormcache.writes.written import Written, written
+from ormcache.writes.sql.written import Written, written
 
 
 class Announcement:
@@ -95,7 +95,7 @@ def note_inserts(
     if replaced:
         _note_upserts(writes, keys, replaced)
         return
-    partitions = [each.column for each in table.roster.partitions]
+    partitions = [each.column for each in table.scheme.partitions]
     for values, key in zip(rows, keys, strict=True):
         given = {column: values.get(column, UNKNOWN) for column in partitions}
         writes.insert_row(key if _is_generated(table, values) else None, given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ormcache.schema import Table
+from ormcache.schema.tables import Table
 
 if TYPE_CHECKING:
     from ormcache.writes.savepoints import Savepoints

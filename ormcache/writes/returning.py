@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ormcache.schema import Table
+from ormcache.schema.tables import Table
 from ormcache.writes.pending import MOST_ROWS
 
 
@@ -26,7 +26,7 @@ class Returning:
         able = {"UPDATE": _updates_return(connection), "DELETE": _deletes_return(connection)}
         heads = {"UPDATE": f"UPDATE {name}", "DELETE": f"DELETE FROM {name}"}
         self._heads = {verb: heads[verb] for verb, returns in able.items() if returns}
-        self._columns = [table.pk_column, *(each.column for each in table.roster.partitions)]
+        self._columns = [table.pk_column, *(each.column for each in table.scheme.partitions)]
         listed = ", ".join(quote(column) for column in self._columns)
         self._tail = f" RETURNING {listed}"
         # Not a condition within a subquery: a bracket would follow.

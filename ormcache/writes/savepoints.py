@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ormcache.schema import Table
+from ormcache.schema.tables import Table
 from ormcache.writes.pending import TableWrites
 
 _OWN = re.compile(r'(SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) "(s\d+_x\d+)"')

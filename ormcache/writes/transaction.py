@@ -16,19 +16,20 @@ from typing import Any
 from django.db import DatabaseError, Error, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache import databases, drivers, interrupts, labels
-from ormcache.catalog import catalog
-from ormcache.writes.errors import InvalidationFailed
+from ormcache import interrupts
+from ormcache.database import drivers, labels, servers
+from ormcache.database.catalog import catalog
+from ormcache.database.sight import Sight
+from ormcache.exceptions import InvalidationFailed
+from ormcache.schema.watched import watched_tables
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.noting import Announcement
 from ormcache.writes.pending import Pending
 from ormcache.writes.results import until_read
 from ormcache.writes.returning import Returning
 from ormcache.writes.savepoints import Savepoints, of_django
-from ormcache.writes.sight import Sight
-from ormcache.writes.sqlends import left_by
+from ormcache.writes.sql.ends import left_by
 from ormcache.writes.unseen import Unseen
-from ormcache.writes.watched import watched_tables
 
 logger = logging.getLogger("ormcache")
 
@@ -203,8 +204,7 @@ class ConnectionState:
         if self._primary is None:
             self.connection.ensure_connection()
             self._primary = not (
-                databases.is_second_address(self.connection)
-                or databases.is_replica(self.connection)
+                servers.is_second_address(self.connection) or servers.is_replica(self.connection)
             )
         return self._primary
 
@@ -219,7 +219,7 @@ class ConnectionState:
         in each transaction, as it may be set on the driver."""
         level = self._known_isolation
         if level is None:
-            level = databases.isolation(self.connection)
+            level = servers.isolation(self.connection)
             if self.in_transaction:
                 self._isolation_inside = level
             else:
@@ -256,7 +256,7 @@ class ConnectionState:
             return ""
         if level == _CHANGED:
             return "a statement may have changed the isolation level"
-        allowed = {databases.READ_COMMITTED} if self.in_transaction else databases.COMMITTED_ONLY
+        allowed = {servers.READ_COMMITTED} if self.in_transaction else servers.COMMITTED_ONLY
         return "" if level in allowed else f"the isolation level is {level.upper()}"
 
     def fill_refusal(self) -> str:

@@ -11,7 +11,7 @@ import logging
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ormcache.writes.errors import InvalidationFailed
+from ormcache.exceptions import InvalidationFailed
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.pending import Pending
 

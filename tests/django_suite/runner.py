@@ -17,7 +17,7 @@ from django.test.testcases import _AssertNumQueriesContext
 
 import ormcache
 from ormcache import runtime
-from ormcache.query.queryset import CachedQuerySet
+from ormcache.queryset import CachedQuerySet
 from tests.django_suite.expected import EXPECTED
 
 TRANSACTION = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")

@@ -9,7 +9,7 @@ MODELS = """
     from django.db.models.lookups import Exact, IExact
     from django.utils.safestring import SafeString, mark_safe
     from ormcache.models import CachedModel
-    from ormcache.query import stable
+    from ormcache import stable
 
     class Loose(CachedModel):
         slug = models.CharField(max_length=20)     # citext

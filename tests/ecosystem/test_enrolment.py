@@ -199,7 +199,7 @@ def test_nothing_else_of_the_models_changes(site: Site) -> None:
         import pickle
         from django.contrib.auth.models import UserManager
         from django.db.models import Manager, QuerySet
-        from ormcache.query.queryset import CachedQuerySet
+        from ormcache.queryset import CachedQuerySet
         user = User.objects.get(pk=1)
         assert user == pickle.loads(pickle.dumps(user))
         assert type(user) is User and User.__bases__[0].__name__ == "AbstractUser"
@@ -244,7 +244,7 @@ def test_a_user_model_of_ones_own_is_asked_for_by_its_own_name(site: Site) -> No
     other = site.join(
         ORMCACHE={"URL": site.server.url, "NAMESPACE": "site", "MODELS": {"auth.*": {}}}
     )
-    other.run("from ormcache.schema import is_cached; assert not is_cached(User)")
+    other.run("from ormcache.schema.tables import is_cached; assert not is_cached(User)")
 
 
 def test_tags_and_sites(site: Site) -> None:

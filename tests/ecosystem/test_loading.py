@@ -42,7 +42,7 @@ CONTEXT = """
 
 NAMES = """
     from django.utils.translation import override
-    from ormcache.query import stable
+    from ormcache import stable
 
     def spoken(language, read):
         with override(language):
@@ -101,7 +101,7 @@ STABLE = """
     from django.db import models
     from django.db.models.lookups import Exact
     from ormcache.models import CachedModel
-    from ormcache.query import stable
+    from ormcache import stable
 
     SUFFIX = "{suffix}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import Error, IntegrityError, InterfaceError, OperationalError
 
-from ormcache.writes.errors import InvalidationFailed
+from ormcache.exceptions import InvalidationFailed
 from tests.history.writes import Withdrawn
 
 COMMITTED = "committed"

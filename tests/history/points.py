@@ -18,8 +18,8 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from redis.connection import AbstractConnection
 
+from ormcache.outage import outbox
 from ormcache.store.client import Client
-from ormcache.writes import outbox
 from tests.history.records import Log, now
 
 _READ_STEPS = ("read row", "read list", "lease", "capture", "fill", "store")

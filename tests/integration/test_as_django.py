@@ -21,10 +21,10 @@ import ormcache
 from ormcache import modelset, runtime
 from ormcache.exceptions import Uncacheable
 from ormcache.models import CachedModel
-from ormcache.query import pointers
-from ormcache.query.related import Vanished
-from ormcache.schema import schema_of
-from ormcache.writes import watched
+from ormcache.reads import pointers
+from ormcache.reads.related import Vanished
+from ormcache.schema import watched
+from ormcache.schema.tables import schema_of
 from ormcache.writes.hooks import state_of
 from tests.integration.matrix.reads import READS
 from tests.integration.matrix.values import evaluate

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 from django.db import Error, OperationalError, connection, transaction
 
-from ormcache import drivers
+from ormcache.database import drivers
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from tests.integration.aliases import sql

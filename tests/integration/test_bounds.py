@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from ormcache import runtime
 from ormcache.coherence.reader import GRACE_MS, LEASE_MS, LONGEST_MS, MOST_BYTES
-from ormcache.query.named import MOST_NAMED
+from ormcache.reads.by_pk import MOST_NAMED
 from ormcache.stats import counters
 from ormcache.store import client
 from tests.plugins.redis_server import RedisServer

@@ -11,9 +11,11 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F, OuterRef, Subquery
 from django.test.utils import CaptureQueriesContext
 
-from ormcache import bypass, databases, runtime
+from ormcache import bypass, runtime
+from ormcache.database import servers
+from ormcache.schema import watched
 from ormcache.stats import counters
-from ormcache.writes import announce, returning, sqlwatch, watched
+from ormcache.writes import announce, returning, watch
 from ormcache.writes.hooks import state_of
 from ormcache.writes.pending import MOST_ROWS
 from tests.integration.interleave import LONGEST, after, elsewhere, once
@@ -368,7 +370,7 @@ class _isolation:
 
     def _again(self) -> None:
         connection.close()
-        databases.forget_answers()
+        servers.forget_answers()
 
 
 # Upserts ----------------------------------------------------------------------------------------
@@ -430,12 +432,12 @@ def test_what_the_database_deletes_along_with_them(
     Comment.objects.get(pk=comment.pk)
     cascades = {"testapp_article": frozenset({"testapp_comment"})}
     monkeypatch.setattr(watched, "_database_cascades", lambda: cascades)
-    sqlwatch.forget()
+    watch.forget()
     with transaction.atomic():
         Comment.nocache.filter(pk=comment.pk)._raw_delete("default")
         state_of(connection).writes().tables.clear()
         Article.objects.filter(title="kept")._raw_delete("default")
-    sqlwatch.forget()
+    watch.forget()
     with pytest.raises(Comment.DoesNotExist):
         Comment.objects.get(pk=comment.pk)
 

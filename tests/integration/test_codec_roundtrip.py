@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, models
 
 from ormcache.codec.rows import RowCodec
-from ormcache.query.select import as_loaded
+from ormcache.reads.select import as_loaded
 from tests.codecapp.fields import Colour
 from tests.codecapp.models import EveryField, Target
 

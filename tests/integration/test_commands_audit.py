@@ -12,8 +12,8 @@ from django.db import connection
 
 from ormcache import runtime
 from ormcache.management import audit
+from ormcache.outage import outbox
 from ormcache.stats import counters
-from ormcache.writes import outbox
 from tests.commands import change_unseen, execute_unseen, keys_of, run, run_json
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Author, ItalianRestaurant, Photo

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from ormcache import cells, runtime
-from ormcache.schema import schema_of
+from ormcache.schema.tables import schema_of
 from ormcache.text import key_text
 from tests.commands import change_unseen, execute_unseen, keys_of, new_author, run, run_json, warm
 from tests.plugins.redis_server import RedisServer

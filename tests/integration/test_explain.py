@@ -15,9 +15,10 @@ from django.db.models.functions import Now
 from pytest_django import DjangoAssertNumQueries
 
 import ormcache
-from ormcache import cells, databases
+from ormcache import cells
 from ormcache.coherence.reader import GRACE_MS
-from ormcache.query.explanation import Explanation
+from ormcache.database import servers
+from ormcache.explain.explanation import Explanation
 from ormcache.stats import counters
 from tests.commands import keys_of
 from tests.integration.interleave import elsewhere
@@ -297,7 +298,7 @@ def test_the_isolation_level_is_named_once_it_is_known(author: Author) -> None:
             list(listed(author))
             return before, listed(author).explain_cache()
 
-    databases.forget_answers()
+    servers.forget_answers()
     before, then = elsewhere(explained)
     assert any("isolation level, not asked for yet" in each for each in before.notes)
     assert () == then.notes
@@ -312,7 +313,7 @@ def test_a_replica_and_a_connection_that_sees_otherwise(
         return listed(author).explain_cache().not_stored
 
     with monkeypatch.context() as patch:
-        patch.setattr(databases, "is_replica", lambda connection: True)
+        patch.setattr(servers, "is_replica", lambda connection: True)
         assert ("the database server is a replica",) == elsewhere(replica)
     if connection.vendor != "postgresql":
         return

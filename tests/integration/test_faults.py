@@ -14,10 +14,12 @@ from django.db.models.expressions import RawSQL
 from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 
+import ormcache.queryset
 from ormcache import runtime
+from ormcache.analysis import dependencies, fingerprint
 from ormcache.coherence.reader import Reader
 from ormcache.exceptions import Corrupt, StoreError
-from ormcache.query import asked, dependencies, faults, fingerprint, lists, pointers, related
+from ormcache.reads import asked, entries, faults, pointers, related
 from ormcache.stats import counters
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Article, Author, Category, Comment
@@ -53,11 +55,11 @@ BROKEN = {
     "the key": (fingerprint, "walk"),
     "the digest": (fingerprint, "digest"),
     "a relation": (related, "_forward"),
-    "the entry": (lists.ListEntry, "__init__"),
-    "the look": (lists.ListEntry, "fetch"),
+    "the entry": (entries.ListEntry, "__init__"),
+    "the look": (entries.ListEntry, "fetch"),
     "what it depends on": (dependencies, "of_query"),
     "the pointers": (asked.Asked, "pointers"),
-    "the store": (lists.ListEntry, "store"),
+    "the store": (entries.ListEntry, "store"),
     "rows": (pointers, "read_rows"),
     "rows of relations": (pointers, "follow"),
 }
@@ -110,11 +112,10 @@ def test_an_error_of_the_cache_is_a_miss(
 def test_an_error_before_the_row_is_read(
     authors: list[Author], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ormcache.query import queryset
 
     for name in ("named_pk", "read_row", "schema_on"):
         with monkeypatch.context() as patch:
-            patch.setattr(queryset, name, _fails)
+            patch.setattr(ormcache.queryset, name, _fails)
             before = counters["analysis_error"]
             assert "s0" == Author.objects.get(pk=authors[0].pk).slug
             with pytest.raises(Author.DoesNotExist):

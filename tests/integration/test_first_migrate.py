@@ -17,7 +17,7 @@ from pytest_django import Settings
 from ormcache import runtime
 from ormcache.checks import check_outbox
 from ormcache.models import OutboxEntry
-from ormcache.writes import outbox, outboxtable
+from ormcache.outage import outbox, table
 from tests.commands import run_json
 from tests.integration.test_outbox import _label, _write_unseen, author, read
 from tests.integration.test_processes import python
@@ -46,8 +46,8 @@ SITE = """
     django.setup()
     from django.core.management import call_command, execute_from_command_line
     from django.db import connection
-    from ormcache.writes import outbox
-    outbox.CALM = 0.1
+    from ormcache.outage import outbox
+    outbox.INTERVAL = 0.1
 """
 
 
@@ -194,7 +194,7 @@ def no_table() -> Iterator[None]:
         editor.delete_model(OutboxEntry)
     yield
     with connection.schema_editor() as editor:
-        if not outboxtable.exists(connection):
+        if not table.exists(connection):
             editor.create_model(OutboxEntry)
 
 
@@ -202,24 +202,24 @@ def test_a_new_table_is_noticed_before_a_write_is_acknowledged(
     author: Author, no_table: None
 ) -> None:
     """A process that found no outbox a moment ago, and was not cut off since."""
-    runtime.current().trusts.clear()
+    runtime.current().outbox_checks.clear()
     assert ("old", ["old"], 1) == read() == read()
     with connection.schema_editor() as editor:
         editor.create_model(OutboxEntry)
     keys = runtime.current().keys(_label(), Author._meta.db_table)
     outbox.put(connection, [keys.row(author.pk), keys.generation, keys.lists])
     _write_unseen(author, "new")
-    time.sleep(outbox.CALM)
+    time.sleep(outbox.INTERVAL)
     assert ("new", ["new"], 1) == read()
 
 
 def test_the_first_look_warns_once_of_a_missing_table(
     author: Author, no_table: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runtime.current().trusts.clear()
+    runtime.current().outbox_checks.clear()
     for _ in range(3):
         read()
-        time.sleep(outbox.CALM)
+        time.sleep(outbox.INTERVAL)
     (said,) = [each for each in caplog.messages if "outbox.missing" in each]
     assert "manage.py migrate ormcache --database default" in said
 

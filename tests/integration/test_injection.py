@@ -19,8 +19,8 @@ from django.db import connection, transaction
 
 import ormcache
 from ormcache.exceptions import StoreError
+from ormcache.outage.check import check_outbox_now
 from ormcache.writes.hooks import state_of
-from ormcache.writes.trust import trust_anew
 from tests.integration.interleave import elsewhere
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Author
@@ -97,7 +97,7 @@ def fill(author: Author) -> None:
 
 def look(author: Author) -> None:
     with suppress(StoreError):
-        trust_anew(state_of(connection))
+        check_outbox_now(state_of(connection))
 
 
 def another(author: Author) -> str:

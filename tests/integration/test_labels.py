@@ -11,7 +11,7 @@ from django.conf import settings as project
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
-from ormcache import labels
+from ormcache.database import labels
 from ormcache.exceptions import Uncacheable
 from ormcache.writes.hooks import state_of
 

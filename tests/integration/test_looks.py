@@ -11,7 +11,7 @@ import pytest
 from django.db import connection, connections
 
 from ormcache import runtime
-from ormcache.writes import outbox
+from ormcache.outage import outbox
 from tests.commands import keys_of
 from tests.integration.interleave import after, once
 from tests.plugins.redis_server import RedisServer
@@ -41,8 +41,11 @@ def _write_noted(author: Author) -> None:
 
 def _believe(seconds: float) -> None:
     """From now on, that the outbox is empty."""
-    trusted, until = next(iter(runtime.current().trusts.values())), time.monotonic() + seconds
-    trusted.belief = replace(trusted.belief, renew_at=until, until=until)
+    trusted, until = (
+        next(iter(runtime.current().outbox_checks.values())),
+        time.monotonic() + seconds,
+    )
+    trusted.checked = replace(trusted.checked, renew_at=until, until=until)
 
 
 def _drop_clients(server: RedisServer) -> None:

@@ -20,7 +20,7 @@ from ormcache import runtime
 from ormcache.checks import _check_model, check_models, check_setting
 from ormcache.exceptions import ConfigError
 from ormcache.models import CachedModel, _check_installed
-from ormcache.options import options_of
+from ormcache.schema.options import options_of
 from ormcache.store.mistakes import on_silence
 from tests.commands import run
 from tests.integration.test_processes import python

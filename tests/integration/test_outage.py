@@ -13,8 +13,8 @@ from pytest_django import Settings
 
 from ormcache import cells, runtime
 from ormcache.coherence.writer import Released
+from ormcache.exceptions import InvalidationFailed
 from ormcache.stats import counters
-from ormcache.writes.errors import InvalidationFailed
 from tests.integration.outage import recover
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.wire import Wire

@@ -15,13 +15,13 @@ import pytest
 from django.db import connection, transaction
 from pytest_django import Settings
 
-import ormcache
-from ormcache import query, runtime
+import ormcache.reads.rows
+from ormcache import runtime
+from ormcache.exceptions import InvalidationFailed
 from ormcache.models import OutboxEntry
-from ormcache.query.select import select
+from ormcache.outage import check, outbox, table
+from ormcache.reads.select import select
 from ormcache.stats import counters
-from ormcache.writes import outbox, outboxtable, trust
-from ormcache.writes.errors import InvalidationFailed
 from tests.integration.outage import recover
 from tests.integration.test_processes import DJANGO, ROOT, python
 from tests.plugins.redis_server import RedisServer
@@ -132,7 +132,7 @@ def test_a_process_that_was_not_cut_off_finds_out(author: Author, cut: Wire) -> 
         + """
     import time
     from ormcache.stats import counters
-    from ormcache.writes import outbox
+    from ormcache.outage import outbox
     outbox.MARK_MS = 1
     print(Author.objects.get(slug="a").name)
     # The marks of the replay expire, and the next read fills.
@@ -158,9 +158,9 @@ def test_it_looks_again_after_a_while(
     assert ("new", ["new"], 1) == read()
     _write_unseen(author, "newer")
     outbox.put(connection, [keys.row(author.pk), keys.lists])
-    found = runtime.current().trusts[_label()]
-    assert found.belief.until <= time.monotonic() + outbox.CALM
-    found.belief = replace(found.belief, renew_at=0.0)
+    found = runtime.current().outbox_checks[_label()]
+    assert found.checked.until <= time.monotonic() + outbox.INTERVAL
+    found.checked = replace(found.checked, renew_at=0.0)
     assert ("newer", ["newer"], 1) == read()
 
 
@@ -194,7 +194,7 @@ def test_a_fill_under_way_is_dropped_by_the_replay(
             outbox.replay(other)
         return found
 
-    monkeypatch.setattr(query.rows, "select", select_slowly)
+    monkeypatch.setattr(ormcache.reads.rows, "select", select_slowly)
     assert "old" == Author.objects.get(pk=author.pk).name
     monkeypatch.undo()
     assert "new" == Author.objects.get(pk=author.pk).name
@@ -367,7 +367,7 @@ def test_a_healthy_site_asks_the_database_rarely(
         return look(asked)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outbox, "CALM", 60.0)
+        patch.setattr(outbox, "INTERVAL", 60.0)
         runtime.reset()
         read()
     with pytest.MonkeyPatch.context() as patch, django_assert_num_queries(0):
@@ -449,11 +449,11 @@ def test_only_the_first_write_of_an_outage_waits(
     assert [] == waits
     for _ in range(3):
         rename(author)
-    assert [outbox.CALM] == waits
+    assert [outbox.INTERVAL] == waits
     # Long after it, nobody need be alert any more.
     OutboxEntry.objects.update(announced=time.time() - outbox.KEPT)
     rename(author)
-    assert [outbox.CALM] * 2 == waits
+    assert [outbox.INTERVAL] * 2 == waits
 
 
 def test_while_an_entry_is_kept_everybody_looks_before_each_read(
@@ -472,7 +472,7 @@ def test_while_an_entry_is_kept_everybody_looks_before_each_read(
 def test_entries_are_deleted_in_the_end(
     author: Author, cut: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trust, "_CLEAR_EVERY", 0.0)
+    monkeypatch.setattr(check, "_CLEAR_EVERY", 0.0)
     rename(author)
     mend(cut)
     read()
@@ -480,9 +480,9 @@ def test_entries_are_deleted_in_the_end(
     OutboxEntry.objects.update(kept_until=time.time() - 1)
     read()
     assert not OutboxEntry.objects.exists()
-    found = runtime.current().trusts[_label()]
+    found = runtime.current().outbox_checks[_label()]
     read()
-    assert not found.belief.is_alert
+    assert not found.checked.is_alert
 
 
 @pytest.mark.processes
@@ -505,6 +505,6 @@ def test_no_outbox_is_asked_when_writes_are_refused(
     def never(*args: object) -> bool:
         raise AssertionError("it was asked")
 
-    for owner, name in ((outbox, "look"), (outboxtable, "exists"), (outbox, "replay")):
+    for owner, name in ((outbox, "look"), (table, "exists"), (outbox, "replay")):
         monkeypatch.setattr(owner, name, never)
     assert ("old", ["old"], 1) == read()

@@ -18,9 +18,9 @@ from ormcache.adoption import turned
 from ormcache.exceptions import Uncacheable
 from ormcache.managers import CachedQuerySet
 from ormcache.models import CachedModel
-from ormcache.query.instances import builder
-from ormcache.query.related import branches_of
-from ormcache.schema import schema_of
+from ormcache.reads.build import builder
+from ormcache.reads.related import branches_of
+from ormcache.schema.tables import schema_of
 from tests.testapp.models import Author
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,13 +10,14 @@ from django.db import connection, models, transaction
 from django.db.models import F
 from django.test.utils import isolate_apps
 
+import ormcache.analysis.dependencies
 from ormcache import runtime
+from ormcache.analysis import dependencies
 from ormcache.coherence.writer import Released, Writer
 from ormcache.exceptions import StoreError
 from ormcache.models import CachedModel
-from ormcache.partitions import Partition, Roster
-from ormcache.query import dependencies
-from ormcache.schema import table_of
+from ormcache.schema.partitions import Partition, Scheme
+from ormcache.schema.tables import table_of
 from ormcache.stats import counters
 from ormcache.writes.hooks import state_of
 from tests.integration.aliases import sql
@@ -318,41 +319,41 @@ def test_a_savepoint_does_not_hide_where_a_row_was(authors: list[Author]) -> Non
     assert not survives(lambda: of(cid), write)
 
 
-def test_writers_of_another_roster_reach_every_list(
+def test_writers_of_another_scheme_reach_every_list(
     authors: list[Author], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two versions of the code partition differently: the one must not miss the other's lists."""
     ann = authors[0]
     article = Article.objects.filter(author=ann).order_by("-pk")[0]
     table = table_of(Article)
-    newer = type(table.roster)(b"new!", table.roster.partitions[:0])
+    newer = type(table.scheme)(b"new!", table.scheme.partitions[:0])
     of(ann)
     of(ann)
     with monkeypatch.context() as patch:
-        patch.setattr(type(table), "roster_on", lambda self, vendor: newer)
+        patch.setattr(type(table), "scheme_on", lambda self, vendor: newer)
         article.views = 50
         article.save()
     assert article.title == of(ann)[0]
 
 
 @pytest.mark.parametrize("lives", [True, False], ids=["released", "killed"])
-def test_the_lists_stamp_passes_to_another_roster_before_the_commit(
+def test_the_lists_stamp_passes_to_another_scheme_before_the_commit(
     authors: list[Author], monkeypatch: pytest.MonkeyPatch, lives: bool
 ) -> None:
     """While a newer version of the code is rolled out, and the stamp was lost."""
     table = table_of(Article)
     title = Partition("title", table.positions["title"], str, Article._meta.get_field("title"))
-    newer = Roster(b"new!", (*table.roster.partitions, title))
+    newer = Scheme(b"new!", (*table.scheme.partitions, title))
     mark = Writer.mark
 
     def count(*, anew: bool = False) -> int:
         """In a process of the newer code, whose lists are told apart by title as well."""
 
-        def roster_on(each: Any, vendor: str) -> Roster:
-            return newer if each is table else each.roster
+        def scheme_on(each: Any, vendor: str) -> Scheme:
+            return newer if each is table else each.scheme
 
         with monkeypatch.context() as patch:
-            patch.setattr(type(table), "roster_on", roster_on)
+            patch.setattr(type(table), "scheme_on", scheme_on)
             dependencies.forget()
             queryset = Article.objects.filter(title="m")
             found = (queryset.reset() if anew else queryset).count()
@@ -378,9 +379,9 @@ def test_the_lists_stamp_passes_to_another_roster_before_the_commit(
     monkeypatch.setattr(Writer, "mark", mark_and_step)
     if not lives:
         monkeypatch.setattr(Writer, "release", lambda *_: Released(0, []))
-    changed, stale = counters["release_roster_changed"], counters["list_stale"]
+    changed, stale = counters["release_scheme_changed"], counters["list_stale"]
     Article.objects.filter(pk=article.pk).update(title="m")
-    assert changed + lives == counters["release_roster_changed"]
+    assert changed + lives == counters["release_scheme_changed"]
     if not lives:
         # Stale until the timeout: whoever makes it anew counts that.
         assert 0 == count()
@@ -397,39 +398,38 @@ def test_what_a_release_found_counts_though_the_stamp_cannot_be_dropped(
 
     monkeypatch.setattr(Writer, "release", lambda *_: Released(2, [b"stamp"]))
     monkeypatch.setattr(Writer, "drop", refuse)
-    names = ("release_mark_lost", "release_roster_changed", "release_failed")
+    names = ("release_mark_lost", "release_scheme_changed", "release_failed")
     before = [counters[name] for name in names]
     Author.objects.filter(pk=authors[0].pk).update(name="n")
     assert [2, 1, 1] == [counters[name] - old for name, old in zip(names, before, strict=True)]
 
 
-def test_readers_of_another_roster_rely_on_whole_tables(
+def test_readers_of_another_scheme_rely_on_whole_tables(
     authors: list[Author], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = authors[0]
     Article.objects.order_by("pk").exists()
     assert not runtime.current().store.breaker.is_open
     table = table_of(Article)
-    newer = type(table.roster)(b"new!", table.roster.partitions)
+    newer = type(table.scheme)(b"new!", table.scheme.partitions)
     of(authors[1])
     with monkeypatch.context() as patch:
-        patch.setattr(type(table), "roster_on", lambda self, vendor: newer)
-        from ormcache.query import dependencies
+        patch.setattr(type(table), "scheme_on", lambda self, vendor: newer)
 
-        dependencies.forget()
+        ormcache.analysis.dependencies.forget()
         of(ann)
         hits = counters["list_hit"]
         of(ann)
         assert hits + 1 == counters["list_hit"]
-    dependencies.forget()
+    ormcache.analysis.dependencies.forget()
     article = Article.objects.filter(author=ann).order_by("-pk")[0]
     article.views = 50
     article.save()
     with monkeypatch.context() as patch:
-        patch.setattr(type(table), "roster_on", lambda self, vendor: newer)
-        dependencies.forget()
+        patch.setattr(type(table), "scheme_on", lambda self, vendor: newer)
+        ormcache.analysis.dependencies.forget()
         assert article.title == of(ann)[0]
-    dependencies.forget()
+    ormcache.analysis.dependencies.forget()
 
 
 def test_an_update_of_many_touches_its_rows_only(authors: list[Author]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
-from ormcache.writes import outbox
+from ormcache.outage import outbox
 from tests.integration.aliases import sql
 from tests.integration.authors import seen
 from tests.integration.interleave import elsewhere

@@ -16,9 +16,11 @@ from django.db import connections
 from pytest_django import Settings
 
 import ormcache
-from ormcache import labels, options, runtime, schema
+from ormcache import runtime
 from ormcache.checks import check_models, check_setting
+from ormcache.database import labels
 from ormcache.exceptions import ConfigError
+from ormcache.schema import options, tables
 from ormcache.stats import counters
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Author, Category, Film, Photo, Tag
@@ -139,18 +141,18 @@ def test_two_versions_of_a_model_share_one_redis(
 ) -> None:
     """The new code has a column less: each version misses what the other wrote, none misreads."""
     tag = Tag.objects.create(name="old")
-    new = schema.schema_of(Tag)
-    older = schema.Table(
+    new = tables.schema_of(Tag)
+    older = tables.Table(
         **{
             **{name: getattr(new.table, name) for name in new.table.__slots__},
             "fingerprint": b"older!!!",
         }
     )
 
-    def read(table: schema.Table) -> str:
+    def read(table: tables.Table) -> str:
         monkeypatch.setattr(
-            "ormcache.query.queryset.schema_on",
-            lambda model, vendor: schema.Schema(
+            "ormcache.queryset.schema_on",
+            lambda model, vendor: tables.Schema(
                 **{
                     **{name: getattr(new, name) for name in new.__slots__},
                     "tables": (table,),

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from ormcache import databases, runtime
-from ormcache.query import asked, lists, rows
+from ormcache import runtime
+from ormcache.database import servers
+from ormcache.reads import asked, entries, rows
 from ormcache.stats import counters
 from ormcache.writes import invalidation
 from tests.integration.interleave import after, elsewhere, once
@@ -114,7 +115,7 @@ def test_a_write_between_a_counts_query_and_its_storing(
 ) -> None:
     before(
         monkeypatch,
-        lists.ListEntry,
+        entries.ListEntry,
         "store",
         once(lambda: Author.objects.create(name="other", slug="b")),
     )
@@ -269,7 +270,7 @@ def test_the_isolation_level_of_the_settings_is_found(
     def read_old() -> None:
         options = {**connection.settings_dict.get("OPTIONS", {}), "isolation_level": level}
         monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
-        databases.forget_answers()
+        servers.forget_answers()
         with transaction.atomic():
             assert 1 == Author.nocache.count()
             elsewhere(lambda: rename(author, "new"))
@@ -278,7 +279,7 @@ def test_the_isolation_level_of_the_settings_is_found(
 
     elsewhere(read_old)
     monkeypatch.undo()
-    databases.forget_answers()
+    servers.forget_answers()
     assert "new" == Author.objects.get(pk=author.pk).name
     assert ["new"] == names()
 
@@ -293,7 +294,7 @@ def test_a_sqlite_transaction_fills_nothing(author: Author) -> None:
 
 
 def test_a_replica_fills_nothing(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(databases, "is_replica", lambda connection: True)
+    monkeypatch.setattr(servers, "is_replica", lambda connection: True)
 
     def read() -> None:
         Author.objects.get(pk=author.pk)
@@ -358,7 +359,7 @@ def test_stamps_of_two_runs_of_the_server_make_no_entry(
 ) -> None:
     """The server is replaced after some stamps were read and before the others are made."""
     assert 1 == Author.objects.count()
-    after(monkeypatch, lists.ListEntry, "read", once(ormcache_redis.restart))
+    after(monkeypatch, entries.ListEntry, "read", once(ormcache_redis.restart))
     fills, refused = counters["list_fill"], counters["list_fill_refused"]
     assert ["old"] == names()
     assert (fills, refused + 1) == (counters["list_fill"], counters["list_fill_refused"])

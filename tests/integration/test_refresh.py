@@ -11,12 +11,12 @@ from django.db import connection, transaction
 from ormcache import cells
 from ormcache.codec.values import pack
 from ormcache.coherence import entry, flight, reader
-from ormcache.query import lists
-from ormcache.query.comparison import count_stale
+from ormcache.outage import outbox
+from ormcache.outage.check import check_outbox, check_outbox_now
+from ormcache.reads import entries
+from ormcache.reads.comparison import count_stale
 from ormcache.stats import counters
-from ormcache.writes import outbox
 from ormcache.writes.hooks import state_of
-from ormcache.writes.trust import trust_anew, trust_in
 from tests.integration.crowd import (
     LIST,
     VALUES,
@@ -162,10 +162,10 @@ def test_what_a_writer_without_redis_commits_meanwhile_was_not_stale(
     aged: Aged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has marked nothing, and is not acknowledged yet: only a look into the outbox tells."""
-    monkeypatch.setattr(outbox, "CALM", 60.0)
-    assert not trust_anew(state_of(connection)).is_alert
+    monkeypatch.setattr(outbox, "INTERVAL", 60.0)
+    assert not check_outbox_now(state_of(connection)).is_alert
     outbox.put(connection, [b"a cell of another process"])
-    assert not trust_in(state_of(connection)).is_alert
+    assert not check_outbox(state_of(connection)).is_alert
     assert [0, 0] == found_stale(lambda: list(VALUES.reset()))
 
 
@@ -242,7 +242,7 @@ def test_redis_dies_before_a_refresh(
     aged: Aged, ormcache_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aged.expires(-1)
-    after(monkeypatch, lists.ListEntry, "read", ormcache_redis.kill)
+    after(monkeypatch, entries.ListEntry, "read", ormcache_redis.kill)
     assert ["old"] == list(VALUES.all())
     monkeypatch.undo()
     assert ["fresh"] == list(VALUES.all())

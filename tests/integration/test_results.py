@@ -17,7 +17,7 @@ from django.db.transaction import TransactionManagementError
 from pytest_django import DjangoAssertNumQueries
 
 import ormcache
-from ormcache.query import lists
+from ormcache.reads import entries
 from ormcache.stats import counters
 from tests.integration.interleave import after, once
 from tests.matrixapp.models import GreatHall, Hall, Wing
@@ -194,7 +194,7 @@ def test_a_profile_that_went_to_another_author(
     assert ("n0", "n0") == as_django(read)
     with monkeypatch.context() as patch:
         move = once(lambda: Article.objects.filter(pk=article.pk).update(author=bob))
-        after(patch, lists.ListEntry, "read", move)
+        after(patch, entries.ListEntry, "read", move)
         name, biography = read()
     assert name == biography
     assert ("n1", "n1") == as_django(read)
@@ -213,7 +213,7 @@ def test_a_foreign_key_to_another_column_that_changed(monkeypatch: pytest.Monkey
     assert ("x", "x") == as_django(read)
     with monkeypatch.context() as patch:
         move = once(lambda: City.objects.filter(name="c").update(country="y"))
-        after(patch, lists.ListEntry, "read", move)
+        after(patch, entries.ListEntry, "read", move)
         here, there = read()
     assert here == there
     assert ("y", "y") == as_django(read)

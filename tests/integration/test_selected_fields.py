@@ -11,8 +11,8 @@ from django.db.models.expressions import Col
 from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.utils import translation
 
+from ormcache import stable
 from ormcache.models import CachedModel
-from ormcache.query import stable
 from tests.plugins.redis_server import RedisServer
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -18,7 +18,7 @@ from django.db import connection
 from ormcache import cells, runtime
 from ormcache.coherence import flight
 from ormcache.exceptions import Unrepresentable
-from ormcache.query import asked, lists
+from ormcache.reads import asked, entries
 from ormcache.stats import counters
 from tests.integration.crowd import (
     LIST,
@@ -111,7 +111,7 @@ def test_a_result_stored_just_before_the_election_is_taken(
     author: Author, ormcache_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = count_selects(monkeypatch)
-    after(monkeypatch, lists.ListEntry, "read", once(names))
+    after(monkeypatch, entries.ListEntry, "read", once(names))
     assert ["old"] == names()
     assert 1 == len(done)
     assert not has_lease(ormcache_redis)
@@ -384,7 +384,7 @@ def test_what_cannot_be_stored_is_not_waited_for(
     def refuse(result: Any) -> bytes:
         raise Unrepresentable("no")
 
-    monkeypatch.setattr(lists, "pack", refuse)
+    monkeypatch.setattr(entries, "pack", refuse)
     assert ["old"] == names()
     waits = counters["list_wait"]
     assert ["old"] == names()

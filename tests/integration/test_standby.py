@@ -17,7 +17,7 @@ import pytest
 from django.db import connections, models
 from pytest_django import Settings
 
-from ormcache.query import lists
+from ormcache.reads import entries
 from tests.integration.aliases import another_alias
 from tests.plugins.redis_server import RedisServer, free_port
 from tests.testapp.models import Author
@@ -183,7 +183,7 @@ def test_a_list_that_another_reader_fills(
     """A reader that was granted no lease was answered by the standby."""
     settings.DATABASE_ROUTERS = [ReadsStandby()]
     rename(author)
-    monkeypatch.setattr(lists.ListEntry, "_await_turn", lambda *args: lists.MISSING)
+    monkeypatch.setattr(entries.ListEntry, "_await_turn", lambda *args: entries.MISSING)
     assert NEW == seen(author)
 
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 import ormcache
-from ormcache.query.bypass import bypassed
+from ormcache.reads.bypass import bypassed
 from ormcache.stats import counters
 from tests.plugins.redis_server import RedisServer
 from tests.testapp.models import Article, Author

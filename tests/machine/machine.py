@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 import ormcache
-from ormcache.writes.errors import InvalidationFailed
+from ormcache.exceptions import InvalidationFailed
 from tests.machine import nearby, queries, writes
 from tests.machine.choice import Choice, chosen
 from tests.machine.models import MODELS, SCHEMAS

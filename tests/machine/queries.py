@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import models
 
-from ormcache.writes.watched import schema_or_none
+from ormcache.schema.watched import schema_or_none
 from tests.machine import values
 from tests.machine.choice import Choice
 
@@ -248,7 +248,7 @@ def _part(choice: Choice, model: Model) -> str:
     """The rows of one value of a partition, by one more column: what is invalidated exactly."""
     schema = schema_or_none(model)
     table = schema.table if schema else None
-    parts = [table.fields[each.position] for each in table.roster.partitions] if table else []
+    parts = [table.fields[each.position] for each in table.scheme.partitions] if table else []
     if table is None or not parts:
         return _list(choice, model)
     field, other = choice.of(parts), choice.of(list(table.fields))

@@ -8,15 +8,15 @@ from typing import Any
 
 from ormcache import runtime
 from ormcache.coherence.writer import new_token
-from ormcache.writes import outbox
+from ormcache.outage import outbox
+from ormcache.outage.check import Checked, OutboxCheck
 from ormcache.writes.invalidation import Invalidation, Noted
-from ormcache.writes.trust import Belief, Trust
 from tests.model import replay, world
 from tests.model.server import Found
 from tests.model.variants import Variant, command, named
 
 _release = Invalidation.release
-_write, _invalidate, _renew = outbox._write, outbox._invalidate, Trust._renew
+_write, _invalidate, _renew = outbox._write, outbox._invalidate, OutboxCheck._renew
 
 
 def _put_later(self: Any, keys: list[bytes], running_until: float = 0.0) -> None:
@@ -62,10 +62,10 @@ def _invalidate_and_release(keys: list[bytes]) -> None:
     writer.release(token, keys)
 
 
-def _renew_for_long(self: Trust, state: Any, **kwargs: Any) -> Belief:
-    belief = _renew(self, state, **kwargs)
-    self.belief = replace(belief, renew_at=belief.until)
-    return self.belief
+def _renew_for_long(self: OutboxCheck, state: Any, **kwargs: Any) -> Checked:
+    checked = _renew(self, state, **kwargs)
+    self.checked = replace(checked, renew_at=checked.until)
+    return self.checked
 
 
 def _nothing(self: Any) -> None:
@@ -111,7 +111,7 @@ VARIANTS = [
         "a reply believed on a new connection",
         named("outbox, Redis is away"),
         True,
-        ((Belief, "confirm", _nothing),),
+        ((Checked, "confirm", _nothing),),
     ),
     Variant(
         "no look after a write into the outbox",
@@ -123,6 +123,6 @@ VARIANTS = [
         "an entry makes nobody alert",
         named("outbox, marks are refused in turn"),
         False,
-        ((Trust, "_renew", _renew_for_long),),
+        ((OutboxCheck, "_renew", _renew_for_long),),
     ),
 ]

@@ -9,9 +9,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F, Func, TextField
 
-from ormcache import runtime
-from ormcache.query import stable
-from ormcache.writes import outbox
+from ormcache import runtime, stable
+from ormcache.outage import outbox
 from tests.model.database import TABLE
 from tests.model.explore import Read, Write
 from tests.testapp.models import Comment
@@ -120,7 +119,7 @@ def later(each: Read) -> Read:
     """The same when the outbox was last looked into a while ago."""
 
     def read() -> dict[Any, Any]:
-        time.sleep(outbox.CALM)
+        time.sleep(outbox.INTERVAL)
         return dict(each.program())
 
     oracle = each.oracle or each.program

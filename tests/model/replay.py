@@ -19,17 +19,18 @@ from typing import Any, NamedTuple
 from django.db import Error, connections
 from django.db.backends.sqlite3 import base
 
-from ormcache import databases, receivers, runtime
-from ormcache.catalog import catalog
+from ormcache import receivers, runtime
 from ormcache.coherence import flight
 from ormcache.coherence.reader import Reader
 from ormcache.coherence.writer import Writer
 from ormcache.conf import RAISE, Config
+from ormcache.database import servers
+from ormcache.database.catalog import catalog
+from ormcache.database.questions import Answer
 from ormcache.exceptions import StoreError
-from ormcache.writes import outbox
+from ormcache.outage import outbox
+from ormcache.outage.check import Checked, OutboxCheck
 from ormcache.writes.hooks import state_of
-from ormcache.writes.questions import Answer
-from ormcache.writes.trust import Belief, Trust
 from tests.model import database
 
 NOW = 1_700_000_000
@@ -40,7 +41,7 @@ PAUSE = 4.5
 result, and shorter than the outbox is believed to be empty. So a waiter looks once more and gives
 up; when it looks is up to the scheduler."""
 
-CALM = 10.0
+INTERVAL = 10.0
 """Seconds for which the outbox is believed to be empty, and a noted commit waits."""
 
 Program = Callable[[], Any]
@@ -360,9 +361,9 @@ def _world(session: Session, setting: Setting) -> Iterator[None]:
         lambda: chance,
         lambda least, most: least,
         draw,
-        CALM,
+        INTERVAL,
     )
-    databases.forget_answers()
+    servers.forget_answers()
     runtime._current = runtime.Runtime(config, store, setting.reader(store), setting.writer(store))
     connections["default"] = connection
     logging.disable(logging.CRITICAL)
@@ -382,7 +383,7 @@ def _world(session: Session, setting: Setting) -> Iterator[None]:
         flight._under_way.clear()
         flight._outlasting = ()
         logging.disable(before[2])
-        databases.forget_answers()
+        servers.forget_answers()
 
 
 def _learns_nothing(*asked: Any) -> bool:
@@ -391,10 +392,10 @@ def _learns_nothing(*asked: Any) -> bool:
 
 def _believe(store: Any, connection: Any) -> None:
     """The process has read before: it has found the outbox empty."""
-    trust = Trust(store)
-    trust.belief = Belief(store, store.contact, CALM, CALM, is_alert=False)
-    trust._has_table = True
-    runtime.current().trusts[state_of(connection).label] = trust
+    check = OutboxCheck(store)
+    check.checked = Checked(store, store.contact, INTERVAL, INTERVAL, is_alert=False)
+    check._has_table = True
+    runtime.current().outbox_checks[state_of(connection).label] = check
 
 
 _PATCHED: tuple[tuple[Any, str], ...] = (
@@ -405,5 +406,5 @@ _PATCHED: tuple[tuple[Any, str], ...] = (
     (random, "random"),
     (random, "uniform"),
     (os, "urandom"),
-    (outbox, "CALM"),
+    (outbox, "INTERVAL"),
 )

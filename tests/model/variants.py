@@ -15,7 +15,7 @@ from ormcache import cells
 from ormcache.coherence.entry import Entry
 from ormcache.coherence.reader import Lease, Reader, Rows
 from ormcache.coherence.writer import Marked, Released, Writer
-from ormcache.writes import changes
+from ormcache.writes import stamps
 from ormcache.writes.invalidation import Invalidation
 from ormcache.writes.transaction import ConnectionState
 from tests.model import scenarios as s
@@ -67,7 +67,7 @@ class SetsOnMiss(Reader):
             if rows.prefix is None:
                 ask = ("STAMP", rows.generation, cells.new_stamp(), stamp_ms)
                 epoch, (stamp,) = self._store.run([ask])
-                if cells.roster_of(stamp) is not None:
+                if cells.scheme_of(stamp) is not None:
                     rows.prefix = cells.value_prefix(epoch, rows.fingerprint, stamp)
         for rows, positions, granted in zip(groups, misses, leases, strict=True):
             if rows.prefix is not None:
@@ -323,8 +323,8 @@ class _WithoutEpoch:
 
 # Writers
 
-_row_stamps = changes.TableChanges.row_stamps
-_tokens = changes.TableChanges._tokens
+_row_stamps = stamps.TableChanges.row_stamps
+_tokens = stamps.TableChanges._tokens
 _mark = Invalidation._mark
 
 
@@ -468,7 +468,7 @@ VARIANTS = [
         "the old row read before its lock",
         _moves,
         True,
-        ((changes.TableChanges, "_old_values", _before_the_lock),),
+        ((stamps.TableChanges, "_old_values", _before_the_lock),),
     ),
     Variant(
         "an old row trusted without its lock",
@@ -480,13 +480,13 @@ VARIANTS = [
         "the lists stamp left out for unknown rows",
         _cold,
         True,
-        ((changes.TableChanges, "row_stamps", _without_lists),),
+        ((stamps.TableChanges, "row_stamps", _without_lists),),
     ),
     Variant(
         "only the new partition marked",
         _once,
         True,
-        ((changes.TableChanges, "_tokens", _new_partition_only),),
+        ((stamps.TableChanges, "_tokens", _new_partition_only),),
     ),
     Variant(
         "released before the commit",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pytest_django import Settings
 
+from ormcache.outage import outbox
 from ormcache.store import connect
-from ormcache.writes import outbox
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.wire import Wire
 
@@ -35,4 +35,4 @@ def ormcache_wire(wire: Wire, settings: Settings) -> Wire:
 def brief_notice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write of an outage waits for a tenth of a second, to be noticed by all."""
     if "whole_notice" not in request.keywords:
-        monkeypatch.setattr(outbox, "CALM", 0.1)
+        monkeypatch.setattr(outbox, "INTERVAL", 0.1)

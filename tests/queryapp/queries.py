@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import OuterRef, WindowFrameExclusion
 
-from ormcache.query.fingerprint import digest, walk
+from ormcache.analysis.fingerprint import digest, walk
 from tests.queryapp.models import Article, Tag
 
 ARTICLES: Any = Article.objects.all()

@@ -31,11 +31,11 @@ from django.db.models import (
 )  # fmt: skip
 from django.db.models.functions import Coalesce, Lower, RowNumber
 
+from ormcache.analysis import stability
+from ormcache.analysis.fingerprint import stable, walk, walk_aggregate
+from ormcache.analysis.plan import Plan, plan_of
+from ormcache.analysis.structure import HANDLERS
 from ormcache.exceptions import Uncacheable
-from ormcache.query import declared
-from ormcache.query.analysis import Plan, plan
-from ormcache.query.fingerprint import stable, walk, walk_aggregate
-from ormcache.query.grammar import HANDLERS
 from tests.queryapp.corpus import all_related, build, positions
 from tests.queryapp.dialects import compiled, dialects
 from tests.queryapp.models import (
@@ -60,7 +60,7 @@ AMOUNT = int(os.environ.get("ORMCACHE_TEST_CORPUS", "3000"))
 
 def planned(queryset: Any) -> Plan:
     structure, _ = walk(queryset.query)
-    return plan(queryset.query, structure)
+    return plan_of(queryset.query, structure)
 
 
 def tables(found: Plan) -> dict[str, str]:
@@ -379,7 +379,7 @@ def test_every_table_of_a_project_has_its_model() -> None:
 def test_aggregates_read_their_columns() -> None:
     def read(queryset: Any, **aggregates: Any) -> dict[str, str]:
         structure, _, resolved = walk_aggregate(queryset.query, aggregates)
-        return tables(plan(resolved, structure))
+        return tables(plan_of(resolved, structure))
 
     assert {"article": "id price"} == read(ARTICLES, a=Max("price"))
     assert {"article": "id price views"} == read(ARTICLES.filter(views=1), a=Max("price"))
@@ -463,7 +463,7 @@ def test_planning_changes_nothing_in_the_query() -> None:
         queryset, untouched = build(steps), build(steps)
         before = walk(queryset.query)
         try:
-            plan(queryset.query, ("not remembered", *steps))
+            plan_of(queryset.query, ("not remembered", *steps))
         except Uncacheable:
             continue
         assert before == walk(queryset.query), steps
@@ -498,7 +498,7 @@ class Blind(Expression):
 
 @pytest.fixture
 def _declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(declared, "_declared", set())
+    monkeypatch.setattr(stability, "_declared", set())
     stable(Shout)
     stable(Blind)
     yield
@@ -519,4 +519,4 @@ def test_a_query_that_does_not_resolve_is_refused() -> None:
     queryset = ARTICLES.order_by("title")
     queryset.query.order_by = ("nothing",)
     with pytest.raises(Uncacheable, match="does not resolve"):
-        plan(queryset.query, ("unknown",))
+        plan_of(queryset.query, ("unknown",))

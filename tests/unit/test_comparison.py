@@ -11,7 +11,7 @@ from django.db.models.functions import RowNumber
 from django.db.models.lookups import Exact, GreaterThan
 
 from ormcache.codec.values import pack
-from ormcache.query.comparison import MOST_ROWS, is_determined, same_result
+from ormcache.reads.comparison import MOST_COMPARED, is_determined, same_result
 from tests.testapp.models import Article, Author, Profile, Tag
 
 
@@ -35,8 +35,20 @@ PAIRS: dict[str, tuple[Any, bytes, Any, Any, bool | None]] = {
     "other counts": (OPEN, b"count", 3, 4, False),
     "no such result": (OPEN, b"exists", True, 1, None),
     "kinds in rows that are equal": (OPEN, b"values", [[True]], [[1]], False),
-    "many rows": (OPEN, b"values", [[0], *[[1]] * MOST_ROWS], [*[[1]] * MOST_ROWS, [0]], None),
-    "many rows and one more": (OPEN, b"values", [[1]] * MOST_ROWS, [[1]] * (MOST_ROWS + 1), False),
+    "many rows": (
+        OPEN,
+        b"values",
+        [[0], *[[1]] * MOST_COMPARED],
+        [*[[1]] * MOST_COMPARED, [0]],
+        None,
+    ),
+    "many rows and one more": (
+        OPEN,
+        b"values",
+        [[1]] * MOST_COMPARED,
+        [[1]] * (MOST_COMPARED + 1),
+        False,
+    ),
 }
 
 

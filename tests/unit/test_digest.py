@@ -15,13 +15,13 @@ from django.db.models import Value
 from django.test.utils import isolate_apps
 from django.utils.translation import gettext_lazy
 
+from ormcache.analysis import stability
+from ormcache.analysis.names import field_token
+from ormcache.analysis.outputs import conversion
 from ormcache.codec import fields as codec_fields
 from ormcache.digest import code_digest, field_digest
 from ormcache.models import CachedModel
-from ormcache.query import declared
-from ormcache.query.outputs import conversion
-from ormcache.query.tokens import field_token
-from ormcache.schema import table_of
+from ormcache.schema.tables import table_of
 from tests.hashseed import SEEDS, last_line
 
 IMPORTS = """
@@ -264,6 +264,6 @@ def test_where_a_field_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("factor", [threading.Lock(), [logging.getLogger()], {"a": iter(())}])
 def test_an_argument_nobody_can_spell(factor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the field loads must not be served to a process that has another."""
-    monkeypatch.setattr(declared, "_declared", {Scaled})
+    monkeypatch.setattr(stability, "_declared", {Scaled})
     assert not conversion(doc(Scaled(factor=3)).objects.values("held").query)
     assert "is made with" in conversion(doc(Scaled(factor=factor)).objects.values("held").query)

@@ -15,9 +15,9 @@ from ormcache.checks import check_enrolment, check_relations, check_setting
 from ormcache.conf import parse
 from ormcache.managers import CachedQuerySet
 from ormcache.models import OutboxEntry
-from ormcache.options import options_of
-from ormcache.schema import is_cached
-from ormcache.writes.watched import watched_tables
+from ormcache.schema.options import options_of
+from ormcache.schema.tables import is_cached
+from ormcache.schema.watched import watched_tables
 from tests.settings import ORMCACHE
 from tests.testapp.models import Article
 

@@ -8,8 +8,8 @@ import pytest
 from django.db.models import CharField, F, IntegerField, Model
 from django.test.utils import isolate_apps
 
-from ormcache.query.analysis import plan
-from ormcache.query.fingerprint import walk
+from ormcache.analysis.fingerprint import walk
+from ormcache.analysis.plan import plan_of
 from tests.queryapp.dialects import compiled, dialects
 from tests.queryapp.queries import key
 
@@ -94,5 +94,5 @@ def test_every_query_has_its_own_digest(shelf: Any) -> None:
 
 def test_the_columns_are_read(shelf: Any) -> None:
     for query in (shelf.filter(labels__0="a"), shelf.order_by("labels__len")):
-        found = plan(query.query, walk(query.query)[0])
+        found = plan_of(query.query, walk(query.query)[0])
         assert {"queryapp_shelf": {"id", "labels"}} == {**found.tables}

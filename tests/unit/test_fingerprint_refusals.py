@@ -28,10 +28,10 @@ from django.db.models.functions import (
     Random,
 )  # fmt: skip
 
+from ormcache.analysis import stability
+from ormcache.analysis.fingerprint import stable
+from ormcache.analysis.structure import HANDLERS
 from ormcache.exceptions import ConfigError, Uncacheable
-from ormcache.query import declared
-from ormcache.query.fingerprint import stable
-from ormcache.query.grammar import HANDLERS
 from tests.queryapp.models import (
     Article,
     Author,
@@ -102,7 +102,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: annotated(Lower("title", template="random()")), "raw SQL"),
     (lambda: annotated(Shout("title")), "Shout is not known"),
     (lambda: annotated(MyLower("title")), "not known to be deterministic"),
-    (lambda: ARTICLES.filter(NotEqual(F("views"), 1)), "ormcache.query.stable"),
+    (lambda: ARTICLES.filter(NotEqual(F("views"), 1)), "ormcache.stable"),
     (lambda: annotated(Hidden("1")), "not known to be deterministic"),
     (lambda: ARTICLES.filter(data=object()), "exact encoding"),
     (lambda: annotated(Value(object(), IntegerField())), "exact encoding"),
@@ -149,7 +149,7 @@ def test_a_custom_transform_in_an_ordering_is_refused() -> None:
 
 @pytest.fixture
 def declaring(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], Any]]:
-    monkeypatch.setattr(declared, "_declared", set())
+    monkeypatch.setattr(stability, "_declared", set())
     yield stable
     for kind in (Shout, MyLower, NotEqual, Hidden):
         HANDLERS.pop(kind, None)

@@ -38,10 +38,10 @@ from django.db.models.lookups import Exact, GreaterThan
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
+from ormcache.analysis import stability
+from ormcache.analysis.fingerprint import stable, walk_aggregate
+from ormcache.analysis.structure import HANDLERS
 from ormcache.exceptions import ConfigError, Uncacheable
-from ormcache.query import declared
-from ormcache.query.fingerprint import stable, walk_aggregate
-from ormcache.query.grammar import HANDLERS
 from tests.queryapp.models import Article, Tag
 from tests.queryapp.queries import ARTICLES, TAGGED, annotated, key
 
@@ -308,7 +308,7 @@ class OtherMedian(Median):
 
 @pytest.fixture
 def declaring(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(declared, "_declared", set())
+    monkeypatch.setattr(stability, "_declared", set())
     yield stable
     for kind in (Near, Nearer, Median, OtherMedian, Anniversary):
         HANDLERS.pop(kind, None)

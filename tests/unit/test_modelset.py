@@ -14,13 +14,13 @@ from django.db import models
 from django.db.migrations.state import ProjectState
 
 from ormcache import modelset
+from ormcache.analysis import fingerprint
+from ormcache.analysis.names import label
 from ormcache.exceptions import Uncacheable
 from ormcache.models import CachedModel
 from ormcache.modelset import ModelMemo
-from ormcache.query import fingerprint
-from ormcache.query.tokens import label
-from ormcache.schema import schema_of, table_of
-from ormcache.writes.watched import schema_on, watch_list, watched_tables
+from ormcache.schema.tables import schema_of, table_of
+from ormcache.schema.watched import schema_on, watch_list, watched_tables
 from tests.testapp.models import Article, Author
 
 

@@ -10,7 +10,7 @@ from django.test.utils import isolate_apps
 
 from ormcache.checks import _check_model
 from ormcache.models import CachedModel
-from ormcache.options import options_of
+from ormcache.schema.options import options_of
 
 
 def found_in(**options: Any) -> list[tuple[str, str]]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ormcache.drivers import Left
-from ormcache.writes.sqlends import left_by
+from ormcache.database.drivers import Left
+from ormcache.writes.sql.ends import left_by
 
 LEFT = {
     None: r"""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ormcache.writes import sqltext
-from ormcache.writes.sqltext import Exact, Kind, parse
+from ormcache.writes.sql import text
+from ormcache.writes.sql.text import Exact, Kind, parse
 
 READS = r"""
 SELECT 1
@@ -200,7 +200,7 @@ def cases(text: str) -> list[str]:
 
 @pytest.mark.parametrize("sql", cases(READS))
 def test_reads(sql: str) -> None:
-    assert sqltext._READ == parse(sql)
+    assert text._READ == parse(sql)
 
 
 @pytest.mark.parametrize("sql", cases(WRITES))
@@ -221,7 +221,7 @@ def test_changes_of_the_schema(sql: str) -> None:
     ("kind", "sql"), [(kind, sql.strip()) for kind, text in OTHERS.items() for sql in cases(text)]
 )
 def test_neither_read_nor_write(kind: Kind, sql: str) -> None:
-    assert sqltext.Statement(kind) == replace(parse(sql), commits=False, is_sure=True)
+    assert text.Statement(kind) == replace(parse(sql), commits=False, is_sure=True)
 
 
 @pytest.mark.parametrize(
@@ -589,5 +589,5 @@ SET STATEMENT FOR | set_config( | U&"\\0061" | %s, | "a" = %s, | ::a | into | fo
 )
 def test_long_texts_come_to_an_end(begin: str, unit: str, end: str) -> None:
     """Were the time to grow with the square of the length, this would take minutes."""
-    text = begin + (unit + end) * (160_000 // len(unit + end))
-    assert isinstance(parse(text), sqltext.Statement)
+    long = begin + (unit + end) * (160_000 // len(unit + end))
+    assert isinstance(parse(long), text.Statement)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ormcache.writes.pending import UNKNOWN
-from ormcache.writes.written import written
+from ormcache.writes.sql.written import written
 
 ON = ' RETURNING "t"."id"'
 

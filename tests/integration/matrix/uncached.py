@@ -14,7 +14,7 @@ PASSES = "passes the cache by"
 _LOOSE_TEXT = "text primary keys are compared loosely by this database"
 _SEARCH = (
     "django.contrib.postgres.search.{} is not known to be deterministic; declare it with "
-    "ormcache.query.stable"
+    "ormcache.stable"
 )
 _SETTINGS = "django.contrib.postgres.lookups.{} depends on settings of the session"
 

@@ -1,0 +1,1 @@
+"""What a database is and what a connection sees of it."""

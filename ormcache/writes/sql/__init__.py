@@ -1,0 +1,1 @@
+"""What a text of SQL may do, from its words alone."""
