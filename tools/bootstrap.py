@@ -38,6 +38,9 @@ def run(arguments: Sequence[str], extras: Collection[str]) -> int:
 
 def install(directory: Path, python: Path, extras: list[str]) -> None:
     print(f"installing ormcache[{','.join(extras)}] into {directory}", file=sys.stderr)
+    if directory.is_file():
+        # tox leaves a file of that name, which points to an environment of its own.
+        directory.unlink()
     try:
         # Over an existing one too: it may be half made, or be of another Python.
         venv.create(directory, with_pip=True)

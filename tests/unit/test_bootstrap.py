@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import venv
 from pathlib import Path
@@ -51,3 +52,14 @@ def test_an_old_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 0))
     with pytest.raises(SystemExit, match=r"needs Python 3\.11"):
         bootstrap.run(PRINT, extras=())
+
+
+def test_a_file_in_its_place_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tox leaves a file of that name."""
+    directory = tmp_path / ".venv"
+    directory.write_text("/elsewhere\n")
+    done: subprocess.CompletedProcess[bytes] = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **named: done)
+    monkeypatch.setattr(venv, "create", lambda made, **named: Path(made).mkdir())
+    bootstrap.install(directory, directory / "bin/python", ["test"])
+    assert ["test"] == bootstrap.read_stamp(directory)
